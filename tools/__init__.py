@@ -1,0 +1,1 @@
+"""Command line of the registration bundles: ``python -m tools <command>``."""
