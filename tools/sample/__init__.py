@@ -1,0 +1,1 @@
+"""The sample pair of the demo and the script that makes it."""
