@@ -1,0 +1,79 @@
+"""The Mamba block (Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, section 3.4).
+
+Differs from the authors' mamba-ssm (Apache-2.0): no CUDA, no causal-conv1d; the scan is ``common.scan.selective_scan``,
+which reads the channel-last tokens as they lie. Parameter names, shapes and initialisation are the authors'.
+
+    MambaBlock
+        in_proj   Linear C -> 2I, first half the signal u, second half the gate z (I = expand * C)
+        conv1d    causal depth-wise convolution over the last d_conv tokens, SiLU
+        x_proj    Linear I -> R + 2N: low-rank step size, B, C;  dt_proj: Linear R -> I, softplus
+        A_log, D  state matrix A = -exp(A_log) (I, N), skip term (I,)
+        out_proj  Linear I -> C, after the gate y * SiLU(z)
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.scan import selective_scan
+
+
+class MambaBlock(nn.Module):
+    """Map tokens (B, L, C) to tokens (B, L, C) by one selective scan over L in the order given.
+
+    Args:
+        d_model: channels C of the tokens.
+        d_state: size N of each channel's state.
+        d_conv: tokens that the causal convolution sees, the current one included.
+        expand: inner width I = expand * d_model.
+        dt_rank: rank R of the step size's projection; "auto" is ceil(d_model / 16).
+    """
+
+    def __init__(
+        self, d_model: int, d_state: int = 16, d_conv: int = 4, expand: int = 2, dt_rank: int | str = "auto"
+    ) -> None:
+        super().__init__()
+        inner = int(expand * d_model)
+        rank = math.ceil(d_model / 16) if dt_rank == "auto" else int(dt_rank)
+        self.d_inner, self.d_state, self.d_conv, self.dt_rank = inner, d_state, d_conv, rank
+        self.in_proj = nn.Linear(d_model, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1)
+        self.x_proj = nn.Linear(inner, rank + 2 * d_state, bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.A_log = nn.Parameter(torch.log(torch.arange(1, d_state + 1).float()).repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_proj = nn.Linear(inner, d_model, bias=False)
+        init_step_size(self.dt_proj.weight, self.dt_proj.bias, rank)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, L, C) to tokens (B, L, C)."""
+        # tokens: (B, L, C)
+        u, z = self.in_proj(tokens).chunk(2, dim=-1)  # (B, L, I) each
+        u = F.silu(self.conv1d(u.transpose(1, 2))[..., : tokens.shape[1]])  # (B, I, L)
+        parameters = self.x_proj(u.transpose(1, 2))  # (B, L, R + 2N)
+        low, B, C = parameters.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        delta = F.linear(low, self.dt_proj.weight)  # (B, L, I); the scan adds the bias
+        y = selective_scan(
+            u,
+            delta.transpose(1, 2),
+            -torch.exp(self.A_log.float()),
+            B.transpose(1, 2),
+            C.transpose(1, 2),
+            self.D.float(),
+            z=z.transpose(1, 2),
+            delta_bias=self.dt_proj.bias.float(),
+            delta_softplus=True,
+        )
+        return self.out_proj(y.transpose(1, 2))  # (B, L, C)
+
+
+def init_step_size(
+    weight: Tensor, bias: Tensor, rank: int, low: float = 1e-3, high: float = 1e-1, floor: float = 1e-4
+) -> None:
+    """Initialise a step-size projection in place so that softplus(bias) is log-uniform in [low, high] (section 3.6)."""
+    with torch.no_grad():
+        weight.uniform_(-(rank**-0.5), rank**-0.5)
+        steps = torch.exp(torch.rand_like(bias) * (math.log(high) - math.log(low)) + math.log(low)).clamp(min=floor)
+        bias.copy_(steps + torch.log(-torch.expm1(-steps)))  # the inverse of softplus
