@@ -58,12 +58,12 @@ class MambaBlock(nn.Module):
         y = selective_scan(
             u,
             delta.transpose(1, 2),
-            -torch.exp(self.A_log.float()),
+            -torch.exp(self.A_log),
             B.transpose(1, 2),
             C.transpose(1, 2),
-            self.D.float(),
+            self.D,
             z=z.transpose(1, 2),
-            delta_bias=self.dt_proj.bias.float(),
+            delta_bias=self.dt_proj.bias,
             delta_softplus=True,
         )
         return self.out_proj(y.transpose(1, 2))  # (B, L, C)

@@ -49,7 +49,7 @@ def _cut(u, delta, B, C, delta_bias, delta_softplus: bool, steps: slice) -> _Chu
 
 
 def _solve(a: Tensor, b: Tensor) -> Tensor:
-    """Turn b into h with h_t = a_t h_(t-1) + b_t along the last axis, h before the first step zero. Overwrites a and b."""
+    """Turn b into h with h_t = a_t h_(t-1) + b_t along the last axis, h_0 = 0. Overwrites a and b."""
     shift = 1
     while shift < a.shape[-1]:
         b[..., shift:] += a[..., shift:] * b[..., :-shift]
@@ -118,7 +118,8 @@ def backward(grad_out, grad_last_state, saved, u, delta, A, B, C, D, z, delta_bi
     groups = B.shape[1]
     A_, _ = _start_state(u, A, groups, None)
     grad = {"u": empty_like_sequence(u), "delta": empty_like_sequence(delta)}
-    grad["z"] = None if z is None else empty_like_sequence(z)
+    if z is not None:
+        grad["z"] = empty_like_sequence(z)
     grad["B"], grad["C"] = torch.empty_like(B), torch.empty_like(C)
     sums = {"A": torch.zeros_like(A_, dtype=torch.float64)}
     sums["D"] = sums["delta_bias"] = sums["A"].new_zeros(u.shape[1])

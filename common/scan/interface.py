@@ -1,11 +1,25 @@
 """``selective_scan``: checks what came, brings it into one form and hands it to the registered operator."""
 
+from typing import Literal, overload
+
 import torch
 from torch import Tensor
 
 from common.scan import operator  # noqa: F401  registers torch.ops.registration.selective_scan
 
 
+@overload
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = ..., z: Tensor | None = ...,
+    delta_bias: Tensor | None = ..., delta_softplus: bool = ..., return_last_state: Literal[False] = ...,
+    backend: str = ..., initial_state: Tensor | None = ...,
+) -> Tensor: ...  # fmt: skip
+@overload
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = ..., z: Tensor | None = ...,
+    delta_bias: Tensor | None = ..., delta_softplus: bool = ..., *, return_last_state: Literal[True],
+    backend: str = ..., initial_state: Tensor | None = ...,
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def selective_scan(
     u: Tensor,
     delta: Tensor,

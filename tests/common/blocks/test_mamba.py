@@ -52,7 +52,7 @@ def test_parameter_names_and_shapes_are_the_authors():
 def test_initialisation_follows_the_paper():
     block = MambaBlock(96)
     steps = F.softplus(block.dt_proj.bias)
-    assert 1e-4 * 0.99 <= steps.min() and steps.max() <= 0.1 * 1.01
+    assert steps.min() >= 1e-4 * 0.99 and steps.max() <= 0.1 * 1.01
     assert block.dt_proj.weight.abs().max() <= 6**-0.5
     torch.testing.assert_close(block.A_log.exp()[3], torch.arange(1, 17).float())
 
