@@ -1,0 +1,28 @@
+"""The convolutional decoder step of TransMorph, shared by MambaMorph and VMambaMorph."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.blocks.conv import ConvNormAct
+
+
+class UpBlock(nn.Module):
+    """Double the grid (trilinear), append the skip, convolve twice.
+
+    Args:
+        in_channels: channels of the coarse input.
+        skip_channels: channels of the skip.
+        out_channels: channels of the result.
+    """
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNormAct(in_channels + skip_channels, out_channels)
+        self.conv2 = ConvNormAct(out_channels, out_channels)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Map x (B, in, X, Y, Z) and skip (B, skip, 2X, 2Y, 2Z) to (B, out, 2X, 2Y, 2Z)."""
+        x = F.interpolate(x, scale_factor=2.0, mode="trilinear", align_corners=False)
+        x = torch.cat([x, skip], dim=1)
+        return self.conv2(self.conv1(x))  # x: (B, out, 2X, 2Y, 2Z)

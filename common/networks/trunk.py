@@ -1,0 +1,197 @@
+"""What MambaMorph, VMambaMorph and TransMorph share: everything but the block inside an encoder stage.
+
+Source: the 3-stage TransMorph decoder of Chen et al., MedIA 2022, as Guo et al. (MambaMorph, 2024) use it.
+
+    RegistrationTrunk
+    ├── feature_extractor  ConvUNet, one for both images (optional), read_out_head (stored, never computed)
+    ├── encoder            TokenEncoder: patch embedding, position, stages, output norms, mergings
+    ├── skip_full, skip_half   convolutional skips at full and half resolution
+    ├── decoder            four UpBlocks: 1/8, 1/4, 1/2 and full resolution
+    └── head               3x3x3 convolution to the velocity (integrated) or, without integration, to the field itself
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from common.blocks.conv import ConvNormAct, channels_last, displacement_head, read_out_head
+from common.blocks.decoder import UpBlock
+from common.blocks.features import ConvUNet
+from common.blocks.patch import PatchEmbedding, PatchMerging
+from common.blocks.position import sincos_position
+from common.errors import InputError
+from common.spatial import compose, integrate, warp
+
+
+def check_pair(pair: Tensor, multiple: int, name: str) -> None:
+    """Raise ``InputError`` unless ``pair`` is (B, 2, X, Y, Z) with every side a positive multiple of ``multiple``."""
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return
+    shape = tuple(pair.shape)
+    if pair.dim() != 5 or pair.shape[1] != 2 or any(n < multiple or n % multiple for n in shape[2:]):
+        raise InputError(
+            f"{name} expects a pair (B, 2, X, Y, Z) with moving and fixed as channels and sides that are multiples "
+            f"of {multiple}, got {shape}"
+        )
+
+
+def run_checkpointed(module: nn.Module, enabled: bool, *inputs: Tensor) -> Tensor:
+    """Call ``module``; if ``enabled`` while gradients are recorded, keep only its inputs and recompute it backward."""
+    if enabled and torch.is_grad_enabled() and not torch.jit.is_tracing():
+        return checkpoint(module, *inputs, use_reentrant=False)
+    return module(*inputs)
+
+
+class TokenEncoder(nn.Module):
+    """Three or so stages on a shrinking token grid.
+
+    Args:
+        in_channels: channels of the volume.
+        stages: one module a stage, tokens (B, X, Y, Z, C) to the same shape, C = ``embed_dim`` * 2**stage.
+        embed_dim: token width of the first stage.
+        patch_size: side of a patch in voxels.
+        position: add the sine-cosine position code.
+        checkpointing: recompute stages in the backward pass.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        stages: Sequence[nn.Module],
+        embed_dim: int,
+        patch_size: int,
+        position: bool,
+        checkpointing: bool,
+    ) -> None:
+        super().__init__()
+        widths = [embed_dim * 2**i for i in range(len(stages))]
+        self.position, self.checkpointing = position, checkpointing
+        self.patch_embedding = PatchEmbedding(in_channels, embed_dim, patch_size)
+        self.stages = nn.ModuleList(stages)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
+        self.mergings = nn.ModuleList(PatchMerging(width) for width in widths[:-1])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (B, in_channels, X, Y, Z) to the stages' normalised outputs (B, C_i, X_i, Y_i, Z_i), finest first."""
+        x = self.patch_embedding(x)
+        if self.position:
+            size = (x.shape[1], x.shape[2], x.shape[3])
+            x = x + sincos_position(size, x.shape[4], x.device).to(x.dtype)
+        outputs = []
+        for i, stage in enumerate(self.stages):
+            if i:
+                x = self.mergings[i - 1](x)
+            x = run_checkpointed(stage, self.checkpointing, x)
+            # Channels-last memory: the permuted view needs no copy before the decoder's convolutions.
+            outputs.append(self.norms[i](x).permute(0, 4, 1, 2, 3))
+        return outputs
+
+
+class RegistrationTrunk(nn.Module):
+    """A pair of volumes in, a displacement field out.
+
+    Args:
+        stages: the encoder's stages, see ``TokenEncoder``.
+        embed_dim: token width of the first stage; the decoder's widths follow from it.
+        patch_size: side of a patch; the decoder doubles the grid twice beyond the first stage, so that it must be 4.
+        position: add the sine-cosine position code to the tokens.
+        reg_head_channels: width of the decoder at full resolution.
+        feature_extractor: run both images through one small U-Net first.
+        feature_encoder: its encoder's widths.
+        feature_decoder: its decoder's widths and those of its full-resolution convolutions.
+        stored_read_out_head: hold the weights of the authors' contrastive head (frozen, never computed).
+        integration_steps: squarings that turn the velocity into the field; 0 means that the head gives the field.
+        passes: recursive passes, see ``fields``.
+        checkpointing: recompute activations in the backward pass: slower, less memory.
+
+    Raises:
+        ValueError: a patch size other than 4, a number of stages other than 3, fewer than one pass.
+    """
+
+    multiple = 16
+
+    def __init__(
+        self,
+        stages: Sequence[nn.Module],
+        *,
+        embed_dim: int,
+        patch_size: int,
+        position: bool,
+        reg_head_channels: int,
+        feature_extractor: bool,
+        feature_encoder: Sequence[int],
+        feature_decoder: Sequence[int],
+        stored_read_out_head: bool,
+        integration_steps: int,
+        passes: int,
+        checkpointing: bool,
+    ) -> None:
+        super().__init__()
+        if patch_size != 4 or len(stages) != 3 or passes < 1:
+            raise ValueError(
+                "the decoder needs patches of 4 voxels, 3 stages and at least 1 pass, "
+                f"got {patch_size}, {len(stages)} and {passes}"
+            )
+        self.integration_steps, self.passes, self.checkpointing = integration_steps, passes, checkpointing
+        self.feature_extractor = ConvUNet(1, feature_encoder, feature_decoder) if feature_extractor else None
+        channels = 2 * self.feature_extractor.out_channels if self.feature_extractor is not None else 2
+        self.read_out_head = read_out_head(channels // 2) if feature_extractor and stored_read_out_head else None
+        self.encoder = TokenEncoder(channels, stages, embed_dim, patch_size, position, checkpointing)
+        c, half = embed_dim, embed_dim // 2
+        self.skip_half = ConvNormAct(channels, half)
+        self.skip_full = ConvNormAct(channels, reg_head_channels)
+        widths = ((4 * c, 2 * c, 2 * c), (2 * c, c, c), (c, half, half), (half, reg_head_channels, reg_head_channels))
+        self.decoder = nn.ModuleList(UpBlock(*width) for width in widths)
+        self.head = displacement_head(reg_head_channels)
+
+    def features(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        """Map two images (B, 1, X, Y, Z) to what the encoder sees: (B, 2F, X, Y, Z), or the images themselves."""
+        extractor = self.feature_extractor
+        if extractor is None:
+            return channels_last(torch.cat([moving, fixed], dim=1))
+        # One after the other: a batch of two is no faster and holds twice the memory.
+        parts = [run_checkpointed(extractor, self.checkpointing, image) for image in (moving, fixed)]
+        return torch.cat(parts, dim=1)
+
+    def velocity(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        """Map two images (B, 1, X, Y, Z) to the head's output (B, 3, X, Y, Z) in voxels."""
+        features = self.features(moving, fixed)
+        full = self.skip_full(features)
+        half = self.skip_half(F.avg_pool3d(features, 3, stride=2, padding=1))
+        skips = [full, half, *self.encoder(features)]
+        del features, full, half  # the largest tensors of the network: each is freed as soon as it has been used
+        x = skips.pop()
+        for block in self.decoder:
+            x = run_checkpointed(block, self.checkpointing, x, skips.pop())
+        return self.head(x)
+
+    def fields(self, pair: Tensor) -> dict[str, Tensor]:
+        """Return the field and what a loss may need besides.
+
+        With more than one pass, pass k sees the moving image warped by the field so far and its own field e is joined:
+        u <- e + warp(u, e) (VMambaMorph's recursive variant); "velocity" is then that of the last pass.
+
+        Args:
+            pair: (B, 2, X, Y, Z), moving and fixed, sides multiples of 16.
+
+        Returns:
+            "ddf" (B, 3, X, Y, Z) in voxels; "velocity" (B, 3, X, Y, Z) before integration, where there is one.
+
+        Raises:
+            InputError: the pair's shape does not fit.
+        """
+        check_pair(pair, self.multiple, type(self).__name__)
+        moving, fixed = pair[:, :1], pair[:, 1:]
+        velocity = self.velocity(moving, fixed)
+        ddf = integrate(velocity, self.integration_steps)
+        for _ in range(self.passes - 1):
+            velocity = self.velocity(warp(moving, ddf), fixed)
+            ddf = compose(ddf, integrate(velocity, self.integration_steps))
+        return {"ddf": ddf, "velocity": velocity} if self.integration_steps else {"ddf": ddf}
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """Map a pair (B, 2, X, Y, Z), moving then fixed, to the displacement field (B, 3, X, Y, Z) in voxels."""
+        return self.fields(pair)["ddf"]

@@ -1,0 +1,61 @@
+"""Numeric fixtures made with the authors' code: load one, fill the weights, run our network on its pair."""
+
+import importlib.util
+import json
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.spatial import warp
+from tests.conftest import shared_path
+from tools.key_map import KeyMap, load_key_map
+
+
+def _fill_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("parity_fill", shared_path("parity/fill.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_config(name: str) -> dict[str, Any]:
+    """Return the fixture's config.json, or skip the test where the fixtures are not beside the checkout."""
+    return json.loads(shared_path(f"parity/{name}/config.json").read_text())
+
+
+def authors_weights(config: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the fixture's weights under the authors' names."""
+    filled = _fill_module().fill(config["keys"], config["salt"], config["head_keys"], config["head_scale"])
+    return {key: torch.from_numpy(value) for key, value in filled.items()}
+
+
+def load_network(network: nn.Module, config: dict[str, Any], key_map: KeyMap | None = None) -> nn.Module:
+    """Load the fixture's weights strictly into ``network`` through its key map; returns it in evaluation mode."""
+    key_map = key_map or load_key_map(type(network).__name__)
+    weights = {str(key_map.rename(key)): value for key, value in authors_weights(config).items()}
+    network.load_state_dict(weights, strict=True)
+    return network.eval()
+
+
+def check_parity(network: nn.Module, name: str) -> None:
+    """Assert that every array of every case of the fixture is within its tolerance."""
+    config = load_config(name)
+    assert sum(p.numel() for p in network.parameters()) == config["parameter_count"]
+    load_network(network, config)
+    for case in config["cases"]:
+        io = np.load(shared_path(f"parity/{name}/{case['file']}"))
+        moving, fixed = torch.from_numpy(io["moving"]), torch.from_numpy(io["fixed"])
+        with torch.no_grad():
+            pair = torch.cat([moving, fixed], dim=1)
+            ours = network.fields(pair)
+            assert torch.equal(network(pair), ours["ddf"])
+        results = {"displacement": ours["ddf"], "moved": warp(moving, ours["ddf"]), "velocity": ours.get("velocity")}
+        for array, limit in config["tolerance"].items():
+            step = case["stride"][array]
+            error = results[array][..., ::step, ::step, ::step].numpy() - io[array]
+            assert abs(error).max() <= limit["max_abs"], (name, array, abs(error).max())
+            assert (error**2).mean() ** 0.5 <= limit["rms"], (name, array)
