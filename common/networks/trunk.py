@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
+from common.blocks.checkpointing import run_checkpointed
 from common.blocks.conv import ConvNormAct, channels_last, displacement_head, read_out_head
 from common.blocks.decoder import UpBlock
 from common.blocks.features import ConvUNet
@@ -36,13 +36,6 @@ def check_pair(pair: Tensor, multiple: int, name: str) -> None:
             f"{name} expects a pair (B, 2, X, Y, Z) with moving and fixed as channels and sides that are multiples "
             f"of {multiple}, got {shape}"
         )
-
-
-def run_checkpointed(module: nn.Module, enabled: bool, *inputs: Tensor) -> Tensor:
-    """Call ``module``; if ``enabled`` while gradients are recorded, keep only its inputs and recompute it backward."""
-    if enabled and torch.is_grad_enabled() and not torch.jit.is_tracing():
-        return checkpoint(module, *inputs, use_reentrant=False)
-    return module(*inputs)
 
 
 class TokenEncoder(nn.Module):

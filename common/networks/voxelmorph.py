@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.blocks.checkpointing import run_checkpointed
 from common.blocks.conv import displacement_head, read_out_head
 from common.blocks.features import ConvUNet
-from common.networks.trunk import check_pair, run_checkpointed
+from common.networks.trunk import check_pair
 from common.spatial import integrate
 
 
