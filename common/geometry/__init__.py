@@ -1,1 +1,42 @@
+"""Where voxels are: affines, orientations, the network grid, and fields between grids and worlds."""
 
+from common.geometry.affines import (
+    check_affine,
+    index_map,
+    is_left_handed,
+    shear_of,
+    spacing_of,
+    swap_ras_lps,
+    transform_points,
+)
+from common.geometry.fields import carry_ddf, ddf_to_lps, displacement_mm, lps_to_ddf
+from common.geometry.foreground import background_value, corner_points, extreme_points, foreground_mask
+from common.geometry.grids import Grid, network_grid
+from common.geometry.orientations import ORIENTATIONS, orientation_of, ras_directions, reorient
+from common.geometry.sampling import resample, smooth_for
+
+__all__ = [
+    "ORIENTATIONS",
+    "Grid",
+    "background_value",
+    "carry_ddf",
+    "check_affine",
+    "corner_points",
+    "ddf_to_lps",
+    "displacement_mm",
+    "extreme_points",
+    "foreground_mask",
+    "index_map",
+    "is_left_handed",
+    "lps_to_ddf",
+    "network_grid",
+    "orientation_of",
+    "ras_directions",
+    "reorient",
+    "resample",
+    "shear_of",
+    "smooth_for",
+    "spacing_of",
+    "swap_ras_lps",
+    "transform_points",
+]
