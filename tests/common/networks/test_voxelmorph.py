@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from common.networks.voxelmorph import VoxelMorph
+from tests.common.networks import contract
 from tests.parity import check_parity
 
 SMALL = {"unet_encoder": [4, 4, 4, 4], "unet_decoder": [4] * 6}
@@ -51,3 +52,40 @@ def test_without_integration_the_head_gives_the_field():
     pair = torch.rand(1, 2, 16, 16, 32)
     assert list(network.fields(pair)) == ["ddf"]
     assert torch.equal(network(pair), network.flow(pair))
+
+
+SHAPE = (32, 16, 48)
+
+
+def test_starts_at_the_identity():
+    contract.check_starts_at_identity(VoxelMorph(**SMALL), SHAPE)
+
+
+def test_a_batch_equals_its_pairs_one_by_one():
+    contract.check_batch_equals_singles(VoxelMorph(feature_extractor=True, **SMALL), SHAPE)
+
+
+def test_every_trainable_weight_learns():
+    contract.check_every_trainable_weight_learns(VoxelMorph(feature_extractor=True, **SMALL), SHAPE)
+
+
+def test_bfloat16_is_close():
+    contract.check_autocast(VoxelMorph(**SMALL), SHAPE, tolerance=0.1)
+
+
+def test_trace():
+    contract.check_trace(VoxelMorph(**SMALL), SHAPE)
+
+
+def test_checkpointing_keeps_the_gradients():
+    features = {"feature_extractor": True, **SMALL}
+    contract.check_checkpointing(VoxelMorph(**features), VoxelMorph(**features, checkpointing=True), SHAPE)
+
+
+def test_bad_pairs_are_refused():
+    contract.check_bad_pairs(VoxelMorph(**SMALL), [(1, 2, 16, 24, 16), (1, 3, 16, 16, 16)])
+
+
+def test_a_decoder_shorter_than_the_encoder_is_refused():
+    with pytest.raises(ValueError, match="at least the encoder's 4 widths"):
+        VoxelMorph(unet_encoder=[4] * 4, unet_decoder=[4] * 3)
