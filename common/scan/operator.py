@@ -16,7 +16,7 @@ def empty_like_sequence(u: Tensor, channels: int | None = None) -> Tensor:
     channels = own_channels if channels is None else channels
     if u.stride(1) == 1 and own_channels > 1 and length > 1:
         return u.new_empty(batch, length, channels).transpose(1, 2)
-    return u.new_empty(batch, channels, length)
+    return u.new_empty((batch, channels, length))
 
 
 def state_dtype(u: Tensor) -> torch.dtype:

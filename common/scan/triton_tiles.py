@@ -1,0 +1,197 @@
+"""What the Triton kernels of the selective scan share: tiles, walks, and arithmetic on one step.
+
+Imported by the kernels alone, since it needs ``triton``.
+
+A program holds its states as one (NH, DH, NL, DL) tile with state index ``nh * NL + nl`` and channel ``dh * DL + dl``.
+Triton deals a tile's last axes out to the lanes, so with DL * NL lanes a thread keeps NH states of DH / warps channels in
+registers. Sums over states then cost log2(NL) shuffles, sums over channels log2(DL), each on what is left after adding up
+inside the thread. Time is walked step by step: a state costs one exponential and a few multiplications, without the
+shuffles that an associative scan over time would need.
+
+Sequences are read ``T`` steps at once, one vector access where time is contiguous. A step is then picked from the tile by
+a sum over conditions that are constants in each register, which the compiler folds away. Strides of channels and states
+are kept from specialisation, because a stride known to be 1 would turn those layouts round.
+"""
+
+import triton
+import triton.language as tl
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+LN_2 = tl.constexpr(0.6931471805599453)
+
+
+@triton.jit
+def place(block, blocks, width, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr):
+    """Which channels a program works on, a group having ``blocks`` programs.
+
+    Returns (group, channel numbers (1, DH, NL, DL), whether each exists). The lanes along NL hold the same channels.
+    """
+    group = (block // blocks).to(tl.int64)
+    local = (block % blocks) * (DH * DL) + tl.arange(0, DH)[None, :, None, None] * DL
+    local = local + tl.arange(0, DL)[None, None, None, :] + tl.arange(0, NL)[None, None, :, None] * 0
+    return group, local + group * width, local < width
+
+
+@triton.jit
+def state_numbers(NH: tl.constexpr, NL: tl.constexpr):
+    """State numbers (NH, 1, NL, 1)."""
+    return tl.arange(0, NH)[:, None, None, None] * NL + tl.arange(0, NL)[None, None, :, None]
+
+
+@triton.jit
+def state_row(NH: tl.constexpr, NL: tl.constexpr):
+    """State numbers (1, NH, NL): how B and C are read."""
+    return tl.arange(0, NH)[None, :, None] * NL + tl.arange(0, NL)[None, None, :]
+
+
+@triton.jit
+def is_first_lane(NL: tl.constexpr):
+    """Which of the lanes that hold the same channel writes it: (1, 1, NL, 1)."""
+    return tl.arange(0, NL)[None, None, :, None] == 0
+
+
+@triton.jit
+def positions(t0, n1, n2, base, s0, s1, s2, unit, T: tl.constexpr, MODE: tl.constexpr, ALIGNED: tl.constexpr):
+    """Memory positions (T,), int64, of the steps t0 .. t0 + T - 1, in falling time where MODE is 2.
+
+    MODE 0: a step's number is its position. Otherwise step t has counters (t // n2 // n1, t // n2 % n1, t % n2) and lies
+    at ``base`` plus the counters times s0, s1, s2. MODE 1 and 2 promise that s2 is 1 and -1 and that T divides n2, s0 and
+    s1, so that the T positions are neighbours and aligned; MODE 3 promises nothing. ``unit`` is 1: multiplying by a number
+    that the compiler does not know keeps it from dealing unaligned neighbours out to different lanes.
+    """
+    j = tl.arange(0, T)
+    if MODE == 0:
+        at = tl.multiple_of(t0, T) + j
+    elif MODE == 3:
+        t = t0 + j
+        row = t // n2
+        at = base + (row // n1) * s0 + (row % n1) * s1 + (t % n2) * s2
+    else:
+        row = t0 // n2
+        first = base + (row // n1) * s0 + (row % n1) * s1 + (t0 % n2) * s2
+        if MODE == 2:
+            first = first - (T - 1)
+        at = tl.multiple_of(first, T) + j
+    at = at.to(tl.int64)
+    if not ALIGNED:
+        at = at * unit
+    return at
+
+
+@triton.jit
+def on4(row):
+    """(T,) as (T, 1, 1, 1)."""
+    return row[:, None, None, None]
+
+
+@triton.jit
+def on3(row):
+    """(T,) as (T, 1, 1)."""
+    return row[:, None, None]
+
+
+@triton.jit
+def read(pointers, mask):
+    """Load a tile as float32, zero where masked."""
+    return tl.load(pointers, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def pick(tile, index: tl.constexpr, T: tl.constexpr):
+    """Row ``index`` of a float32 (T, DH, NL, DL) tile, as (1, DH, NL, DL)."""
+    bits = tl.where(on4(tl.arange(0, T)) == index, tile.to(tl.int32, bitcast=True), 0)
+    return tl.sum(bits, axis=0).to(tl.float32, bitcast=True)[None, :, :, :]
+
+
+@triton.jit
+def pick_states(tile, index: tl.constexpr, T: tl.constexpr):
+    """Row ``index`` of a float32 (T, NH, NL) tile, as (NH, 1, NL, 1)."""
+    bits = tl.where(on3(tl.arange(0, T)) == index, tile.to(tl.int32, bitcast=True), 0)
+    return tl.sum(bits, axis=0).to(tl.float32, bitcast=True)[:, None, :, None]
+
+
+@triton.jit
+def put(tile, index: tl.constexpr, value, T: tl.constexpr):
+    """The (T, DH, NL, DL) tile with row ``index`` replaced by (1, DH, NL, DL)."""
+    return tl.where(on4(tl.arange(0, T)) == index, value, tile)
+
+
+@triton.jit
+def put_states(tile, index: tl.constexpr, value, T: tl.constexpr):
+    """The (T, NH, NL) tile with row ``index`` replaced by (1, NH, NL)."""
+    return tl.where(on3(tl.arange(0, T)) == index, value, tile)
+
+
+@triton.jit
+def sum_states(tile, NL: tl.constexpr):
+    """Sum (NH, DH, NL, DL) over its states, every state lane holding the result: (1, DH, NL, DL)."""
+    total = tl.sum(tile, axis=0)
+    if NL > 1:
+        total = tl.broadcast_to(tl.sum(total, axis=1)[:, None, :], total.shape)
+    return total[None, :, :, :]
+
+
+@triton.jit
+def sum_channels(tile):
+    """Sum (NH, DH, NL, DL) over its channels: (1, NH, NL)."""
+    return tl.sum(tl.sum(tile, axis=1), axis=2)[None, :, :]
+
+
+@triton.jit
+def softplus(x):
+    """log(1 + exp(x)), accurate for very negative x too.
+
+    log1p(e) = 2 artanh(s), s = e / (2 + e), with e = exp(-|x|) in (0, 1]: seven terms of the series, the last rounded up
+    for the rest.
+    """
+    e = tl.exp(-tl.abs(x))
+    s = e / (2.0 + e)
+    q = s * s
+    series = 1.0 + q * (0.33333334 + q * (0.2 + q * (0.14285715 + q * (0.11111111 + q * (0.09090909 + q * 0.0845)))))
+    return tl.maximum(x, 0.0) + 2.0 * s * series
+
+
+@triton.jit
+def step_sizes(raw, mask, SOFTPLUS: tl.constexpr):
+    """Step sizes from delta + bias; zero where masked, which leaves a state as it is."""
+    sizes = softplus(raw) if SOFTPLUS else raw
+    return tl.where(mask, sizes, 0.0)
+
+
+@triton.jit
+def compose(a_left, h_left, a_right, h_right):
+    """Composition of two steps h -> a h + b, the left one first."""
+    return a_left * a_right, a_right * h_left + h_right
+
+
+@triton.jit(do_not_specialize=["A_d", "A_n"])
+def carry_states(
+    states, sums, A, A_d, A_n, channels, state_count, chunk_count,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, REVERSE: tl.constexpr,
+):  # fmt: skip
+    """Carry states across chunks, in place: states[b, k + 1] = decay_k states[b, k] + what states[b, k + 1] held.
+
+    ``states`` is (batch, chunks + 1, N, channels), ``sums`` the step sizes' sums (batch, chunks, channels). With REVERSE
+    the carry runs from the end: states[b, k] = decay_k states[b, k + 1] + what states[b, k] held.
+    """
+    batch = tl.program_id(1).to(tl.int64)
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    inside = column < channels * state_count
+    d, n = column % channels, column // channels
+    A2 = tl.load(A + d * A_d + n * A_n, mask=inside, other=0.0).to(tl.float32) * LOG2_E
+    size = channels.to(tl.int64) * state_count
+    states += batch * (chunk_count + 1) * size + column
+    sums += batch * chunk_count * channels + d
+    first = chunk_count if REVERSE else 0
+    carry = tl.load(states + first * size, mask=inside, other=0.0)
+    row = tl.arange(0, ROWS)[:, None]
+    for begin in range(0, chunk_count, ROWS):
+        k = chunk_count - 1 - begin - row if REVERSE else begin + row
+        live = inside & (begin + row < chunk_count)
+        place_k = (k if REVERSE else k + 1) * size
+        decay = tl.exp2(A2 * tl.load(sums + k.to(tl.int64) * channels, mask=live, other=0.0))
+        own = tl.load(states + place_k, mask=live, other=0.0)
+        decay, own = tl.associative_scan((decay, own), 0, compose)
+        carried = decay * carry + own
+        tl.store(states + place_k, carried, mask=live)
+        carry = tl.sum(tl.where(row == ROWS - 1, carried, 0.0), axis=0)[None, :]
