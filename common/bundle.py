@@ -2,16 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
 import common
-from common.errors import find_input_error
+from common.errors import InputError, find_input_error
 
 
 def bundle_root(name: str) -> str:
@@ -73,6 +74,19 @@ def _one_line(kind: type[BaseException], error: BaseException, traceback: Traceb
     print(f"error: {cause}", file=sys.stderr)
 
 
+def require_pairs(pairs: Sized) -> None:
+    """Refuse to run on nothing.
+
+    Args:
+        pairs: the dataset of a run.
+
+    Raises:
+        InputError: it is empty.
+    """
+    if len(pairs) == 0:
+        raise InputError("nothing to register: give --fixed and --moving, or --datalist")
+
+
 class AutocastInferer(SimpleInferer):
     """Run a network without gradients, in bfloat16 where asked for.
 
@@ -89,5 +103,7 @@ class AutocastInferer(SimpleInferer):
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return ``network(inputs)`` in float32. (B, 2, X, Y, Z) -> (B, 3, X, Y, Z)."""
+        if isinstance(inputs, MetaTensor):  # its bookkeeping costs time in every operation and serves nothing here
+            inputs = inputs.as_tensor()
         with torch.inference_mode(), torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.amp):
             return super().__call__(inputs, network, *args, **kwargs).float()

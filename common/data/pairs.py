@@ -26,6 +26,7 @@ def registration_pairs(
     moving_label: str | None = None,
     true_field: str | None = None,
     section: str | None = None,
+    required: bool = True,
 ) -> list[dict[str, str]]:
     """List the pairs of a run and check the header of every file.
 
@@ -38,6 +39,7 @@ def registration_pairs(
         moving_label: label map of the moving image, optional.
         true_field: ITK displacement field that is known to be right, optional.
         section: the datalist's section; the first one found without it.
+        required: whether it is an error to name no pair; a configuration that is only looked at has none.
 
     Returns:
         A dictionary of absolute paths a pair, without empty entries. Pairs of a datalist have a unique ``name``, that
@@ -53,6 +55,8 @@ def registration_pairs(
     elif fixed and moving:
         labels = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
         pairs = [_absolute({"fixed": fixed, "moving": moving, **labels}, Path.cwd())]
+    elif not (required or fixed or moving):
+        return []
     else:
         raise InputError(f"expected a fixed and a moving image, or a datalist, got fixed={fixed} and moving={moving}")
     for pair in pairs:
