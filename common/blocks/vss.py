@@ -6,7 +6,7 @@ the corrected walk runs on volumes that are no cubes.
 
     VSSBlock
     ├── norm   LayerNorm
-    └── scan   CrossScanMixer: in_proj, depth-wise 3x3x3 convolution, four scans with their own weights, norm, gate, out_proj
+    └── scan   CrossScanMixer: in_proj, depth-wise convolution, four scans of their own weights, norm, gate, out_proj
 """
 
 import math
