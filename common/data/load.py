@@ -36,7 +36,8 @@ def load_image(path: str, role: str) -> MetaTensor:
     # ITK's Python wheels wrap few pixel types; read as float they all work. Labels are exact up to 2^24.
     reader = NibabelReader() if is_nibabel_file(path) else ITKReader(pixel_type=_itk_float())
     try:
-        volume = LoadImage(image_only=True, dtype=np.float32)(path, reader=reader)
+        # The reader goes in twice: for the constructor it is all there is to look for, for the call it may raise its own.
+        volume = LoadImage(reader=reader, image_only=True, dtype=np.float32)(path, reader=reader)
     except READ_ERRORS as error:
         lines = str(error).strip().splitlines() or ["no further text"]
         raise InputError(
