@@ -26,15 +26,15 @@ from common.errors import InputError
 from common.spatial import compose, integrate, warp
 
 
-def check_pair(pair: Tensor, multiple: int, name: str) -> None:
-    """Raise ``InputError`` unless ``pair`` is (B, 2, X, Y, Z) with every side a positive multiple of ``multiple``."""
+def check_pair(pair: Tensor, multiple: int, name: str, smallest: int = 1) -> None:
+    """Raise ``InputError`` unless ``pair`` is (B, 2, X, Y, Z), its sides multiples of ``multiple`` and large enough."""
     if torch.jit.is_tracing() or torch.compiler.is_compiling():
         return
-    shape = tuple(pair.shape)
-    if pair.dim() != 5 or pair.shape[1] != 2 or any(n < multiple or n % multiple for n in shape[2:]):
+    shape, smallest = tuple(pair.shape), max(smallest, multiple)
+    if pair.dim() != 5 or pair.shape[1] != 2 or any(n < smallest or n % multiple for n in shape[2:]):
         raise InputError(
             f"{name} expects a pair (B, 2, X, Y, Z) with moving and fixed as channels and sides that are multiples "
-            f"of {multiple}, got {shape}"
+            f"of {multiple} and at least {smallest}, got {shape}"
         )
 
 

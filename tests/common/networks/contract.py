@@ -9,7 +9,7 @@ from common.errors import InputError
 def scramble(network: nn.Module, scale: float = 0.05) -> nn.Module:
     """Give the near-zero field head weights that move something; returns the network in evaluation mode."""
     with torch.no_grad():
-        network.head.weight.normal_(0.0, scale)
+        getattr(network, "backbone", network).head.weight.normal_(0.0, scale)
     return network.eval()
 
 
