@@ -1,0 +1,139 @@
+"""MONAI's own commands and checks on every bundle, at a small size."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ckpt_export, create_workflow, load, verify_metadata, verify_net_in_out
+
+from tests.bundles.conftest import ROOT, read, run_stock
+
+#: The smallest input that every bundle takes is 2 * 16 = 32 an axis: multiples of 16 and of 32, cubes.
+SIZE = 32
+
+
+def config(bundle):
+    return str(bundle / "configs" / "inference.json")
+
+
+def test_properties(bundle):
+    workflow = create_workflow(config_file=config(bundle), workflow_type="infer", load_pretrain=False)
+    assert workflow.check_properties() == []
+    assert workflow.bundle_root == str(bundle)
+
+
+def test_verify_metadata_offline(bundle, tmp_path):
+    schema = shutil.copy(ROOT / "tools" / "schemas" / "metadata.json", tmp_path / "schema.json")
+    verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(schema))
+
+
+def test_verify_net_in_out(bundle):
+    metadata = read(bundle / "configs" / "metadata.json")
+    factor = int(str(metadata["network_data_format"]["inputs"]["image"]["spatial_shape"][0]).split("*")[0])
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        config_file=config(bundle),
+        device="cpu",
+        n=SIZE // factor,
+        p=1,
+    )
+
+
+@pytest.mark.slow
+def test_ckpt_export_by_trace_gives_the_same_field(bundle, tmp_path):
+    weights, exported = bundle / "models" / "model.pt", tmp_path / "model.ts"
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(exported),
+        ckpt_file=str(weights),
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        config_file=config(bundle),
+        use_trace=True,
+        input_shape=[1, 2, SIZE, SIZE, SIZE],
+    )
+    workflow = create_workflow(config_file=config(bundle), workflow_type="infer", load_pretrain=False)
+    network = workflow.network_def.eval()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    image = torch.rand(1, 2, SIZE, SIZE, SIZE)
+    with torch.no_grad():
+        expected, traced = network(image), torch.jit.load(exported)(image)
+    torch.testing.assert_close(traced, expected, atol=1e-3, rtol=0)
+
+
+def test_the_weights_are_a_plain_state_dict_that_loads_strictly(bundle):
+    state = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    workflow = create_workflow(config_file=config(bundle), workflow_type="infer", load_pretrain=False)
+    workflow.network_def.load_state_dict(state, strict=True)
+    assert load(bundle.name, bundle_dir=str(bundle.parent), workflow_type="inference", source="github") is not None
+
+
+@pytest.mark.slow
+def test_the_stock_command_from_another_directory(bundle, pair, tmp_path):
+    fixed, moving = pair
+    done = run_stock(
+        "run",
+        "--config_file",
+        config(bundle),
+        "--fixed",
+        str(fixed),
+        "--moving",
+        str(moving),
+        "--output_dir",
+        str(tmp_path / "out"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    image, moved = nib.load(fixed), nib.load(tmp_path / "out" / "moved.nii.gz")
+    assert moved.shape == image.shape
+    np.testing.assert_allclose(moved.affine, image.affine)
+    field = nib.load(tmp_path / "out" / "warp.nii.gz")
+    assert field.shape == (*image.shape, 1, 3)
+    assert field.header["intent_code"] == 1007
+    assert np.isfinite(field.get_fdata()).all()
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["network"] == read(bundle / "configs" / "metadata.json")["name"]
+
+
+def test_a_datalist_of_two_pairs(pair, tmp_path):
+    fixed, moving = map(str, pair)
+    entries = [{"fixed": fixed, "moving": moving, "name": "a"}, {"fixed": moving, "moving": fixed, "name": "b"}]
+    (tmp_path / "list.json").write_text(json.dumps({"test": entries}))
+    bundle = ROOT / "bundles" / "mambamorph"
+    done = run_stock(
+        *("run", "--config_file", config(bundle), "--datalist", str(tmp_path / "list.json")),
+        *("--output_dir", str(tmp_path / "out")),
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name, image in (("a", fixed), ("b", moving)):
+        moved = nib.load(tmp_path / "out" / name / "moved.nii.gz")
+        assert moved.shape == nib.load(image).shape
+        np.testing.assert_allclose(moved.affine, nib.load(image).affine, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing to register: give --fixed and --moving, or --datalist"),
+        (
+            ["--fixed", "absent.nii.gz", "--moving", "absent.nii.gz"],
+            "absent.nii.gz: expected an image file, got no such",
+        ),
+        (["--datalist", "absent.json"], "datalist absent.json: expected a JSON file"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(options, message, tmp_path):
+    output = tmp_path / "out"
+    done = run_stock(
+        "run", "--config_file", config(ROOT / "bundles" / "mambamorph"), *options, "--output_dir", str(output)
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not output.exists() or not any(output.iterdir())
