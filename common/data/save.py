@@ -26,7 +26,7 @@ from common.data.measures import (
     similarity,
 )
 from common.data.transforms import grid_of, through
-from common.geometry import ddf_to_lps, foreground_mask, resample
+from common.geometry import ddf_to_lps, foreground_mask, lengths, resample
 
 #: Packages whose versions stand in ``metrics.json``.
 PACKAGES = ("registration-bundles", "monai", "torch", "numpy", "scipy", "nibabel", "itk-core", "numba", "mamba-ssm")
@@ -92,15 +92,15 @@ class SaveRegistrationd(Transform):
             },
             "outside_value": float(data["outside_value"]),
             "similarity": self._similarity(fixed, moving, data, mask),
-            "field": field_figures(jacobian, torch.linalg.vector_norm(field, dim=0), mask),
+            "field": field_figures(jacobian, lengths(field), mask),
         }
         if metrics["identical_inputs"]:
             metrics["note"] = "fixed and moving are identical: the field was set to zero"
         if data.get("true_field"):
             values, true_grid = read_field(str(data["true_field"]))
             truth = resample(values, true_grid.affine, grid, fill=None)
-            lengths = {"before": truth, "after": field - truth}
-            metrics["tre_mm"] = {k: error_figures(torch.linalg.vector_norm(v, dim=0), mask) for k, v in lengths.items()}
+            errors = {"before": truth, "after": field - truth}
+            metrics["tre_mm"] = {k: error_figures(lengths(v), mask) for k, v in errors.items()}
         if isinstance(data.get("fixed_label"), torch.Tensor) and isinstance(data.get("moved_label"), torch.Tensor):
             before = through(data["moving_label"], None, grid, mode="nearest")
             target = data["fixed_label"].as_tensor()[0]

@@ -13,7 +13,16 @@ from torch import Tensor
 from common.data.clock import since_last_stage, stage
 from common.data.validate import foreground_points
 from common.errors import InputError
-from common.geometry import Grid, background_value, carry_ddf, foreground_mask, network_grid, resample, smooth_for
+from common.geometry import (
+    Grid,
+    background_value,
+    carry_ddf,
+    foreground_mask,
+    lengths,
+    network_grid,
+    resample,
+    smooth_for,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +141,7 @@ class ToFixedGridd(Transform):
             pred = pred.as_tensor() if isinstance(pred, MetaTensor) else pred
             if not bool(torch.isfinite(pred).all()):
                 raise RuntimeError(f"the network's field is not finite for {fixed.meta['filename_or_obj']}")
-            out["network_max_voxel"] = float(torch.linalg.vector_norm(pred, dim=0).max())
+            out["network_max_voxel"] = float(lengths(pred).max())
             grid, alignment = grid_of(fixed), out.get("alignment")
             if out.get("identical_inputs"):
                 logger.warning("fixed and moving are the same image: the field is set to zero")

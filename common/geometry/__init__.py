@@ -9,7 +9,7 @@ from common.geometry.affines import (
     swap_ras_lps,
     transform_points,
 )
-from common.geometry.fields import carry_ddf, ddf_to_lps, displacement_mm, lps_to_ddf
+from common.geometry.fields import carry_ddf, ddf_to_lps, displacement_mm, lengths, lps_to_ddf
 from common.geometry.foreground import background_value, corner_points, extreme_points, foreground_mask
 from common.geometry.grids import Grid, network_grid
 from common.geometry.orientations import ORIENTATIONS, orientation_of, ras_directions, reorient
@@ -28,6 +28,7 @@ __all__ = [
     "foreground_mask",
     "index_map",
     "is_left_handed",
+    "lengths",
     "lps_to_ddf",
     "network_grid",
     "orientation_of",

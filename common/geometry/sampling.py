@@ -67,17 +67,25 @@ def sample_at(image: Tensor, indices: Tensor, mode: str = "bilinear", fill: floa
         (C, x, y, z).
     """
     limits = [n - 1 for n in image.shape[1:]]
-    outside = torch.zeros(indices.shape[1:] if fill is not None else (0, 0, 0), dtype=torch.bool)
-    if fill is not None:
-        for along, last in zip(indices, limits, strict=True):
-            outside |= (along < -0.5) | (along > last + 0.5)
+    outside = None if fill is None else _outside(indices, limits)
     for along, last in zip(indices, limits, strict=True):
         along.mul_(2.0 / max(last, 1)).sub_(1.0)
     grid = indices.flip(0).permute(1, 2, 3, 0)[None]
     out = sample(image[None], grid, mode, "border")[0]
-    if fill is not None:
+    if fill is not None and outside is not None:
         out.masked_fill_(outside[None], fill)
     return out
+
+
+def _outside(indices: Tensor, limits: list[int]) -> Tensor | None:
+    """Mask (x, y, z) of the positions over half a voxel outside; None, without a mask's cost, if there are none."""
+    mask = None
+    for along, last in zip(indices, limits, strict=True):
+        low, high = torch.aminmax(along)
+        if low < -0.5 or high > last + 0.5:
+            beyond = (along < -0.5).logical_or_(along > last + 0.5)
+            mask = beyond if mask is None else mask.logical_or_(beyond)
+    return mask
 
 
 def smooth_for(image: Tensor, affine: ArrayLike, spacing: float) -> Tensor:
