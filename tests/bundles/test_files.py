@@ -10,15 +10,9 @@ from tests.bundles.conftest import BUNDLES, ROOT, read
 
 #: What may differ between two bundles' inference.json: everything else is the same text.
 OWN_KEYS = {"bundle_name", "network_def", "spacing", "multiple", "cube", "shape"}
-CARD_SECTIONS = (
-    "Model Overview",
-    "Data",
-    "Performance",
-    "Usage",
-    "System Configuration",
-    "Limitations",
-    "Citation",
-    "References",
+CARD_SECTIONS = (  # of the model zoo's template
+    *("Authors", "Tags", "Model Description", "Data", "Preprocessing", "Performance", "Additional Usage Steps"),
+    *("System Configuration", "Limitations", "Citation Info", "References"),
 )
 
 
