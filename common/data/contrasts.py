@@ -1,0 +1,45 @@
+"""Mean intensities of brain tissues for T1-like and CT-like synthesis, by FreeSurfer label number.
+
+T1: relative to bright white matter, rounded values in the order of any T1 scan. CT: Hounsfield units of soft tissue
+(CSF about 8, white 29, cortex 37, deep grey 36-37, brain stem 31; window 0 to 80 HU is [0, 1]), as published for
+unenhanced head CT. The second number is the spread within a structure.
+"""
+
+TISSUES: dict[str, tuple[int, ...]] = {
+    "background": (0,),
+    "csf": (4, 5, 14, 15, 24, 31, 43, 44, 63, 72),
+    "white": (2, 7, 41, 46, 77, 78, 79, 85, 251, 252, 253, 254, 255),
+    "cortex": (3, 8, 42, 47),
+    "deep": (9, 10, 11, 12, 13, 17, 18, 26, 28, 48, 49, 50, 51, 52, 53, 54, 58, 60),
+    "stem": (16,),
+}
+T1_CONTRAST = {
+    "background": (0.0, 0.0),
+    "csf": (0.18, 0.03),
+    "white": (0.86, 0.03),
+    "cortex": (0.55, 0.05),
+    "deep": (0.64, 0.04),
+    "stem": (0.76, 0.04),
+}
+CT_CONTRAST = {
+    "background": (0.0, 0.0),
+    "csf": (0.10, 0.02),
+    "white": (0.36, 0.02),
+    "cortex": (0.46, 0.02),
+    "deep": (0.455, 0.02),
+    "stem": (0.39, 0.02),
+}
+_TISSUE_OF = {number: tissue for tissue, numbers in TISSUES.items() for number in numbers}
+
+
+def tissue_of(number: int) -> str:
+    """Return the tissue of a FreeSurfer label; cortical parcels (1000 to 2999) count as cortex.
+
+    Raises:
+        ValueError: the number is not in the table.
+    """
+    if 1000 <= number < 3000:
+        return "cortex"
+    if number not in _TISSUE_OF:
+        raise ValueError(f"no tissue is known for FreeSurfer label {number}; known: {sorted(_TISSUE_OF)}, 1000-2999")
+    return _TISSUE_OF[number]

@@ -1,0 +1,1 @@
+"""Training: volumes, pairs, objective, trainer and handlers behind the bundles' train.json."""

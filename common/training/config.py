@@ -1,0 +1,51 @@
+"""What the expressions of a bundle's train.json call; see docs/training.md for the keys."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.utils import set_determinism
+from torch import Tensor
+
+from common.data.datalist import read_datalist
+from common.training.trainer import prepare_validation
+from common.training.volumes import label_values, load_pairs, load_subjects
+
+__all__ = [
+    "classes_of",
+    "identifiers_of",
+    "label_values",
+    "load_pairs",
+    "load_subjects",
+    "prediction_and_labels",
+    "prepare_validation",
+    "set_up",
+]
+
+
+def set_up(seed: int, threads: int = 0) -> None:
+    """Fix every random state and, with ``threads`` > 0, the number of CPU threads."""
+    set_determinism(seed)
+    torch.use_deterministic_algorithms(False)  # grid_sample's backward pass has no deterministic CUDA kernel
+    if threads > 0:
+        torch.set_num_threads(threads)
+
+
+def classes_of(datalist: str, ignore: Sequence[int] = ()) -> list[int]:
+    """Return the label values that a datalist names under ``labels``, without background and ``ignore``."""
+    named = read_datalist(datalist).get("labels", {})
+    return sorted({int(value) for value in named} - {0} - set(ignore))
+
+
+def identifiers_of(datalist: str) -> list[int] | None:
+    """Return the FreeSurfer number of each label value (``freesurfer_ids`` of the datalist), or ``None``."""
+    named = read_datalist(datalist).get("freesurfer_ids")
+    if not named:
+        return None
+    numbers = {int(value): int(number) for value, number in named.items()}
+    return [numbers.get(value, 0) for value in range(max(numbers) + 1)]
+
+
+def prediction_and_labels(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Pick the field and the two label maps out of the evaluator's output."""
+    return output["pred"], output["label"]

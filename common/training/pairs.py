@@ -1,0 +1,154 @@
+"""Training pairs: two subjects, augmented, shown to the network in one contrast and to the loss in another."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from common.data.augment import chance, deform, random_field, smooth_noise, uniform
+from common.data.synthesis import render
+from common.errors import InputError
+from common.training.volumes import Subject
+
+
+class RegistrationPairs(Dataset):
+    """Pairs drawn with replacement from subjects; item ``n`` is a pure function of ``(seed, n)``.
+
+    The loss may look at a contrast that the network does not see (``target``), since images and labels of a subject
+    are warped alike: this is what makes contrast-agnostic training converge.
+
+    Args:
+        data: subjects with their volumes in memory.
+        contrasts: ``"moving-fixed"`` -> weight, each side a modality of the subjects, or ``random``, ``like_t1``,
+            ``like_ct`` for images synthesised from the label map.
+        target: modality that the loss compares, or ``seen`` for the images that the network gets.
+        length: number of items (steps are counted on for ever by the sampler; this is one epoch).
+        seed: of everything random.
+        deformation: strength of the random deformation of each side in voxels, 0 for none.
+        deformation_chance: share of the volumes that are deformed.
+        flip: mirror both sides along the first axis in half of the pairs.
+        intensity: strength of the gamma, bias and noise augmentation of seen images, 0 for none.
+        identifiers: FreeSurfer number of each label value, for ``like_t1`` and ``like_ct``.
+        device: where the volumes lie and samples are made.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Subject],
+        contrasts: Mapping[str, float],
+        target: str = "seen",
+        length: int = 100,
+        seed: int = 0,
+        deformation: float = 0.0,
+        deformation_chance: float = 0.6,
+        flip: bool = False,
+        intensity: float = 0.0,
+        identifiers: Sequence[int] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if not data:
+            raise InputError("training expects at least one subject, got none")
+        self.device = torch.device(device)
+        self.subjects = [self._place(subject) for subject in data]
+        self.contrasts = [(name.split("-"), float(weight)) for name, weight in contrasts.items()]
+        known = {*data[0].images, "random", "like_t1", "like_ct"}
+        wrong = [side for sides, _ in self.contrasts for side in sides if side not in known]
+        if wrong:
+            raise InputError(f"contrasts expects sides among {sorted(known)}, got {wrong}")
+        self.target, self.length, self.seed = target, length, seed
+        self.deformation, self.deformation_chance, self.flip = deformation, deformation_chance, flip
+        self.intensity, self.identifiers = intensity, identifiers
+
+    def _place(self, subject: Subject) -> Subject:
+        images = {key: image.to(self.device) for key, image in subject.images.items()}
+        return Subject(subject.name, images, None if subject.label is None else subject.label.to(self.device))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        generator = torch.Generator(self.device).manual_seed((self.seed * 1_000_003 + index) % (2**63))
+        contrast = self._draw_contrast(generator)
+        first, second = (int(uniform(generator, 0, len(self.subjects))) for _ in range(2))
+        flip = self.flip and chance(generator, 0.5)
+        item: dict[str, Tensor] = {}
+        seen = []
+        for side, number, modality in (("moving", first, contrast[0]), ("fixed", second, contrast[1])):
+            images, label = self._transformed(self.subjects[number], flip, generator)
+            shown = self._shown(images, label, modality, generator)
+            seen.append(shown)
+            item[side] = shown if self.target == "seen" else images[self.target]
+            if label is not None:
+                item[f"{side}_label"] = label[None]
+        item["image"] = torch.cat(seen)
+        return item
+
+    def _draw_contrast(self, generator: torch.Generator) -> tuple[str, str]:
+        mark = uniform(generator, 0.0, sum(weight for _, weight in self.contrasts))
+        for (moving, fixed), weight in self.contrasts:
+            mark -= weight
+            if mark <= 0:
+                return moving, fixed
+        return moving, fixed
+
+    def _transformed(
+        self, subject: Subject, flip: bool, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        names = list(subject.images)
+        images = torch.stack([subject.images[name] for name in names])
+        label = subject.label
+        if flip:
+            images = images.flip(1)
+            label = None if label is None else label.flip(0)
+        images = images.float() / 255.0
+        if self.deformation > 0 and chance(generator, self.deformation_chance):
+            field = random_field(images.shape[1:], generator, self.deformation)
+            spare = label if label is not None else torch.zeros_like(images[0], dtype=torch.uint8)
+            images, moved_label = deform(images, spare, field)
+            label = None if label is None else moved_label
+        return {name: images[i : i + 1] for i, name in enumerate(names)}, label
+
+    def _shown(
+        self, images: Mapping[str, Tensor], label: Tensor | None, modality: str, generator: torch.Generator
+    ) -> Tensor:
+        if modality in images:
+            return self._shaded(images[modality], generator)
+        if label is None:
+            raise InputError(f"the contrast {modality!r} is synthesised from label maps: every subject needs one")
+        return render(label, modality.removeprefix("like_"), generator, self.identifiers)
+
+    def _shaded(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        if self.intensity <= 0 or chance(generator, 0.25):
+            return image
+        gamma = 2.0 ** uniform(generator, -self.intensity, self.intensity)
+        bias = torch.exp(0.3 * self.intensity * smooth_noise(image.shape[1:], (3, 3, 3), 1, generator)[0])
+        noise = torch.randn(image.shape, generator=generator, device=image.device)
+        noise = noise * uniform(generator, 0.0, 0.04 * self.intensity)
+        return ((image.clamp_min(1e-6) ** gamma * bias + noise * (image > 0)) * uniform(generator, 0.85, 1.15)).clamp(
+            0, 1
+        )
+
+
+class StepSampler(Sampler[int]):
+    """Item numbers that go on from epoch to epoch, shared out over ranks: what makes resuming exact.
+
+    In epoch ``e`` (set by ``set_epoch``) rank ``r`` of ``w`` gets ``e * length + r``, then every ``w``-th item; the
+    union over the ranks is what one process would see.
+    """
+
+    def __init__(self, length: int, rank: int = 0, world: int = 1) -> None:
+        if length % world:
+            raise InputError(f"an epoch of {length} items cannot be shared evenly by {world} processes")
+        self.length, self.rank, self.world, self.epoch = length, rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, counted from 0, that the next iteration serves."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length // self.world
+
+    def __iter__(self):
+        first = self.epoch * self.length
+        return iter(range(first + self.rank, first + self.length, self.world))

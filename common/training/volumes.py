@@ -1,0 +1,177 @@
+"""Training volumes in memory: read once, RAS order, one grid and one window for all, eight bits a voxel.
+
+Training needs every subject many times and all of them on one grid, so that a pair is two array look-ups. The subjects
+have to be affinely aligned to one space beforehand, as the kit and the public sets (OASIS, IXI, SR-Reg) are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from common.data.datalist import read_datalist, resolve
+from common.errors import InputError
+
+
+@dataclass
+class Subject:
+    """One person: images and labels on the training grid.
+
+    Attributes:
+        name: identifier of the datalist.
+        images: modality -> (X, Y, Z) uint8, 255 is the top of the intensity range.
+        label: (X, Y, Z) uint8, or ``None``.
+    """
+
+    name: str
+    images: dict[str, Tensor]
+    label: Tensor | None
+
+
+def read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Read a NIfTI volume in RAS array order; return (X, Y, Z) voxels and the spacing in mm."""
+    try:
+        image = nibabel.as_closest_canonical(nibabel.load(path))  # type: ignore[arg-type]
+        voxels = np.asanyarray(image.dataobj)  # type: ignore[attr-defined]
+    except Exception as error:
+        raise InputError(f"{path}: expected a readable NIfTI volume, got: {error}") from error
+    if voxels.ndim != 3:
+        raise InputError(f"{path}: expected a 3-D volume, got shape {voxels.shape}")
+    return voxels, tuple(float(s) for s in image.header.get_zooms()[:3])  # type: ignore[attr-defined,return-value]
+
+
+def to_bytes(image: Tensor, path: Path) -> Tensor:
+    """Scale an image to 0..255 by its least and greatest value on the training grid, as inference does."""
+    if not torch.isfinite(image).all():
+        raise InputError(f"{path}: expected finite intensities, got NaN or infinity")
+    low, high = float(image.min()), float(image.max())
+    if high <= low:
+        raise InputError(f"{path}: expected an image, got the constant {low}")
+    return ((image - low) / (high - low) * 255.0).round().to(torch.uint8)
+
+
+def block_factor(have: Sequence[float], want: float, path: Path) -> int:
+    """Return how many voxels make one of the training grid; only whole numbers keep labels exact."""
+    factors = {round(want / s) for s in have}
+    if len(factors) != 1 or any(abs(want / s - round(want / s)) > 0.02 for s in have) or min(factors) < 1:
+        raise InputError(f"{path}: a training grid of {want} mm needs voxels of a whole fraction of it, got {have} mm")
+    return factors.pop()
+
+
+def shrink(volume: Tensor, factor: int, label: bool) -> Tensor:
+    """Join blocks of ``factor``^3 voxels: mean of an image, most frequent index of a label map."""
+    if factor == 1:
+        return volume
+    padding = [p for n in reversed(volume.shape) for p in (0, -n % factor)]
+    padded = F.pad(volume, padding)
+    x, y, z = (n // factor for n in padded.shape)
+    blocks = padded.view(x, factor, y, factor, z, factor).permute(0, 2, 4, 1, 3, 5).reshape(x, y, z, -1)
+    if label:
+        return blocks.mode(dim=-1).values
+    return blocks.mean(dim=-1)
+
+
+def foreground_window(volumes: Sequence[Tensor], size: Sequence[int]) -> list[int]:
+    """Return the start index on each axis of a window of ``size`` around everything that is not zero."""
+    occupied = torch.stack([v > 0 for v in volumes]).any(dim=0)
+    start = []
+    for axis, width in enumerate(size):
+        others = tuple(a for a in range(3) if a != axis)
+        index = torch.nonzero(occupied.any(dim=others[1]).any(dim=others[0])).flatten()
+        low, high = int(index[0]), int(index[-1]) + 1
+        if high - low > width:
+            raise InputError(
+                f"the training size {list(size)} cuts the foreground: axis {axis} needs {high - low} voxels"
+            )
+        start.append((low + high - width) // 2)
+    return start
+
+
+def cut(volume: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
+    """Cut the window of ``size`` at ``start`` out of (X, Y, Z), zeros outside."""
+    padding: list[int] = []
+    for n, begin, width in reversed(list(zip(volume.shape, start, size, strict=True))):
+        padding += [-begin, begin + width - n]
+    return F.pad(volume, padding).contiguous()
+
+
+def load_volume(path: Path, spacing: float, label: bool) -> Tensor:
+    """Read one file and bring it to ``spacing`` mm: (X, Y, Z) uint8 in RAS order."""
+    voxels, zooms = read_ras(path)
+    if label:
+        if voxels.min() < 0 or voxels.max() > 255 or np.any(voxels != np.round(voxels)):
+            raise InputError(f"{path}: expected label indices 0..255, got {voxels.min()}..{voxels.max()}")
+        volume = torch.from_numpy(np.ascontiguousarray(voxels.astype(np.uint8)))
+    else:
+        volume = torch.from_numpy(np.ascontiguousarray(voxels.astype(np.float32)))
+    volume = shrink(volume, block_factor(zooms, spacing, path), label)
+    return volume if label else to_bytes(volume, path)
+
+
+def load_subjects(datalist: str, modalities: Sequence[str], spacing: float, size: Sequence[int]) -> list[Subject]:
+    """Load the subjects of a datalist's ``training`` section.
+
+    Args:
+        datalist: JSON file; each training item has an ``id``, a file for each modality, and mostly a ``label``.
+        modalities: keys of the images to load, such as ``["t1", "ct"]``.
+        spacing: side of a voxel of the training grid in mm, a whole multiple of the files' spacing.
+        size: voxels of the training grid.
+
+    Raises:
+        InputError: a file is missing or unusable, or the volumes are not on one grid.
+    """
+    items = read_datalist(datalist)["training"]
+    volumes: list[dict[str, Tensor]] = []
+    for item in items:
+        keys = [key for key in (*modalities, "label") if key in item]
+        missing = [key for key in modalities if key not in item]
+        if missing:
+            raise InputError(
+                f"{datalist}: training item {item.get('id')} has no {missing}, expected {list(modalities)}"
+            )
+        volumes.append({key: load_volume(resolve(datalist, item[key]), spacing, key == "label") for key in keys})
+    _same_shape(datalist, [v for entry in volumes for v in entry.values()])
+    start = foreground_window([entry[modalities[0]] for entry in volumes], size)
+    cropped = [{key: cut(v, start, size) for key, v in entry.items()} for entry in volumes]
+    return [
+        Subject(str(item.get("id")), {m: entry[m] for m in modalities}, entry.get("label"))
+        for item, entry in zip(items, cropped, strict=True)
+    ]
+
+
+def load_pairs(datalist: str, spacing: float, size: Sequence[int], section: str = "validation") -> list[dict[str, Any]]:
+    """Load the pairs of a section: ``image`` (2, X, Y, Z) in [0, 1], labels (1, X, Y, Z) and ``kind`` of each."""
+    pairs = []
+    for item in read_datalist(datalist)[section]:
+        keys = [key for key in ("moving", "fixed", "moving_label", "fixed_label") if key in item]
+        volumes = {key: load_volume(resolve(datalist, item[key]), spacing, key.endswith("label")) for key in keys}
+        _same_shape(datalist, list(volumes.values()))
+        start = foreground_window([volumes["moving"], volumes["fixed"]], size)
+        cropped = {key: cut(v, start, size) for key, v in volumes.items()}
+        pair: dict[str, Any] = {key: v[None] for key, v in cropped.items() if key.endswith("label")}
+        pair["image"] = torch.stack([cropped["moving"], cropped["fixed"]]).float() / 255.0
+        pair["kind"] = item.get("kind", "")
+        pairs.append(pair)
+    return pairs
+
+
+def _same_shape(datalist: str, volumes: Sequence[Tensor]) -> None:
+    shapes = {tuple(v.shape) for v in volumes}
+    if len(shapes) > 1:
+        raise InputError(
+            f"{datalist}: expected volumes on one grid (align them first), got the shapes {sorted(shapes)}"
+        )
+
+
+def label_values(subjects: Sequence[Subject] | Sequence[Mapping[str, Any]], ignore: Sequence[int] = ()) -> list[int]:
+    """Return the label values that occur in every subject, without background and ``ignore``."""
+    maps = [s.label if isinstance(s, Subject) else s["fixed_label"] for s in subjects]
+    found = [set(m.unique().tolist()) for m in maps if m is not None]
+    common = set.intersection(*found) if found else set()
+    return sorted(common - {0} - set(ignore))
