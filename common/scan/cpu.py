@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.scan import chunked
 from common.scan.cpu_runtime import load_kernel, run_jobs
 from common.scan.operator import empty_like_sequence
 
@@ -199,7 +200,13 @@ class Problem(NamedTuple):
         return tile, channel, channels, at_state, at_saved
 
     def gradients(
-        self, out: Sequence, carry: np.ndarray, saved: np.ndarray, g_u: Sequence, g_delta: Sequence, g_z: Sequence | None
+        self,
+        out: Sequence,
+        carry: np.ndarray,
+        saved: np.ndarray,
+        g_u: Sequence,
+        g_delta: Sequence,
+        g_z: Sequence | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run backward from the upstream gradient ``out``: fills g_u, g_delta, g_z and turns carry (tiles) into the
         gradient of the first state. Returns the gradients of B and C (batch, groups, N, L) and the float64 sums over
@@ -238,6 +245,17 @@ class Problem(NamedTuple):
         return g_B.sum(0) if parts > 1 else g_B[0], g_C.sum(0) if parts > 1 else g_C[0], sums.sum(0)
 
 
+def may_overflow(delta: Tensor, A: Tensor, delta_bias: Tensor | None, delta_softplus: bool) -> bool:
+    """Whether exp(d A) may leave float32's range, which the kernels do not guard: never for softplus and A <= 0."""
+    highest, lowest = float(A.max()), float(A.min())
+    if delta_softplus and highest <= 0:
+        return False
+    shift = 0.0 if delta_bias is None else float(delta_bias.abs().max())
+    top, bottom = float(delta.max()) + shift, float(delta.min()) - shift
+    top, bottom = (max(top, 0) + 1, 0) if delta_softplus else (top, bottom)
+    return max(top * highest, top * lowest, bottom * highest, bottom * lowest) > 87
+
+
 def scratch(floats: int) -> np.ndarray:
     """Working memory of one job, aligned to cache lines."""
     return torch.empty(floats).numpy()
@@ -263,7 +281,11 @@ def _first_state(sizes: Sizes, initial_state: Tensor | None) -> Tensor:
 
 @torch.no_grad()
 def forward(u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplus, save):
-    """The seam's forward; see ``common.scan.selection``."""
+    """The seam's forward; see ``common.scan.selection``. States that grow beyond float32 are left to plain torch."""
+    if may_overflow(delta, A, delta_bias, delta_softplus):
+        options = {"delta_softplus": delta_softplus, "save": False}
+        out, last_state, saved = chunked.forward(u, delta, A, B, C, D, z, delta_bias, initial_state, **options)
+        return out, last_state, saved.new_zeros(saved_shape(*u.shape, A.shape[1])) if save else saved
     problem = _problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     sizes = problem.sizes
     state = _first_state(sizes, initial_state)
@@ -276,9 +298,11 @@ def forward(u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplu
 @torch.no_grad()
 def backward(grad_out, grad_last_state, saved, u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplus):
     """The seam's backward; see ``common.scan.selection``."""
+    inputs = (u, delta, A, B, C, D, z, delta_bias, initial_state)
+    if may_overflow(delta, A, delta_bias, delta_softplus):
+        return chunked.backward(grad_out, grad_last_state, saved[:0], *inputs, delta_softplus=delta_softplus)
     if saved.numel() == 0:
-        options = {"delta_softplus": delta_softplus, "save": True}
-        saved = forward(u, delta, A, B, C, D, z, delta_bias, initial_state, **options)[2]
+        saved = forward(*inputs, delta_softplus=delta_softplus, save=True)[2]
     problem = _problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     sizes, groups = problem.sizes, problem.sizes.groups
     carry = _first_state(sizes, grad_last_state)

@@ -20,11 +20,13 @@ from common.scan.lanes import (
     WIDTH,
     accumulate64,
     add,
-    exp2,
+    exp2_product,
     fma,
     load,
     minus,
     mul,
+    prefetch,
+    prefetch_write,
     sigmoid,
     softplus,
     splat,
@@ -67,7 +69,11 @@ def read_tile(buffer, at, source, base, channel_stride, rows, steps, width):
     if channel_stride == 1 and width == WIDTH:
         for l in range(steps):
             store(buffer, at + l * WIDTH, load(source, base + rows[l]))
-    elif width == WIDTH and steps == STEPS and rows[STEPS - 1] - rows[0] == STEPS - 1 and rows[1] - rows[0] == 1:
+            prefetch(source, base + rows[l + STEPS])
+    elif width == WIDTH and steps == STEPS and rows[2 * STEPS]:
+        for j in range(width):
+            prefetch(source, base + j * channel_stride + rows[STEPS])
+            prefetch(source, base + j * channel_stride + rows[STEPS + WIDTH])
         transpose(buffer, at, WIDTH, source, base + rows[0], channel_stride)
         transpose(buffer, at + WIDTH * WIDTH, WIDTH, source, base + rows[0] + WIDTH, channel_stride)
     else:
@@ -88,7 +94,11 @@ def write_tile(buffer, at, target, base, channel_stride, rows, steps, width, add
     elif channel_stride == 1 and width == WIDTH:
         for l in range(steps):
             store(target, base + rows[l], load(buffer, at + l * WIDTH))
-    elif width == WIDTH and steps == STEPS and rows[STEPS - 1] - rows[0] == STEPS - 1 and rows[1] - rows[0] == 1:
+            prefetch_write(target, base + rows[l + STEPS])
+    elif width == WIDTH and steps == STEPS and rows[2 * STEPS]:
+        for j in range(width):
+            prefetch_write(target, base + j * channel_stride + rows[STEPS])
+            prefetch_write(target, base + j * channel_stride + rows[STEPS + WIDTH])
         transpose(target, base + rows[0], channel_stride, buffer, at, WIDTH)
         transpose(target, base + rows[0] + WIDTH, channel_stride, buffer, at + WIDTH * WIDTH, WIDTH)
     else:
@@ -106,10 +116,18 @@ def read_matrix(buffer, at, source, base, state_stride, rows, states, steps):
 
 
 @compiled
-def fill_rows(rows, walk, start, stride, steps):
-    """rows[l] = offset of step start + l: the walk's voxel, or the step itself where there is no walk."""
-    for l in range(steps):
-        rows[l] = (walk[start + l] if walk.size else start + l) * stride
+def fill_rows(rows, walk, start, stride, following, length):
+    """rows[l] = offset of step start + l: the walk's voxel, or the step itself where there is no walk.
+
+    Behind them, from rows[STEPS], the same for the chunk at ``following``, whose memory is fetched ahead; at the end a flag: both
+    chunks lie in one piece.
+    """
+    rows[2 * STEPS] = 1
+    for first, at in ((start, 0), (following, STEPS)):
+        for l in range(min(STEPS, length - first)):
+            rows[at + l] = (walk[first + l] if walk.size else first + l) * stride
+            if rows[at + l] - rows[at] != l:
+                rows[2 * STEPS] = 0
 
 
 @compiled
@@ -143,10 +161,10 @@ def advance_four(scratch, d, du, y, A2, A_at, state, state_at, B_at, C_at, steps
     for l in range(steps):
         step, drive = load(scratch, d + l * WIDTH), load(scratch, du + l * WIDTH)
         total = load(scratch, y + l * WIDTH)
-        h0 = fma(exp2(mul(step, a0)), h0, mul(drive, splat(scratch, B_at + l)))
-        h1 = fma(exp2(mul(step, a1)), h1, mul(drive, splat(scratch, B_at + STEPS + l)))
-        h2 = fma(exp2(mul(step, a2)), h2, mul(drive, splat(scratch, B_at + 2 * STEPS + l)))
-        h3 = fma(exp2(mul(step, a3)), h3, mul(drive, splat(scratch, B_at + 3 * STEPS + l)))
+        h0 = fma(exp2_product(step, a0), h0, mul(drive, splat(scratch, B_at + l)))
+        h1 = fma(exp2_product(step, a1), h1, mul(drive, splat(scratch, B_at + STEPS + l)))
+        h2 = fma(exp2_product(step, a2), h2, mul(drive, splat(scratch, B_at + 2 * STEPS + l)))
+        h3 = fma(exp2_product(step, a3), h3, mul(drive, splat(scratch, B_at + 3 * STEPS + l)))
         total = fma(h0, splat(scratch, C_at + l), total)
         total = fma(h1, splat(scratch, C_at + STEPS + l), total)
         total = fma(h2, splat(scratch, C_at + 2 * STEPS + l), total)
@@ -164,7 +182,7 @@ def advance_one(scratch, d, du, y, A2, A_at, state, state_at, B_at, C_at, steps)
     a, h = load(A2, A_at), load(state, state_at)
     for l in range(steps):
         step, drive = load(scratch, d + l * WIDTH), load(scratch, du + l * WIDTH)
-        h = fma(exp2(mul(step, a)), h, mul(drive, splat(scratch, B_at + l)))
+        h = fma(exp2_product(step, a), h, mul(drive, splat(scratch, B_at + l)))
         store(scratch, y + l * WIDTH, fma(h, splat(scratch, C_at + l), load(scratch, y + l * WIDTH)))
     store(state, state_at, h)
 
@@ -210,15 +228,15 @@ def scan_forward(u, delta, z, B, C, A2, D, bias, state, saved, out, at, strides,
     X, DT, DU, Y, Z = 0, BUFFER, 2 * BUFFER, 3 * BUFFER, 4 * BUFFER
     BC = 5 * BUFFER
     CC = BC + states * STEPS
-    rows = np.empty((6, STEPS), np.int64)
+    rows = np.zeros((6, 2 * STEPS + 1), np.int64)
     for start in range(0, length, STEPS):
-        steps = min(STEPS, length - start)
-        fill_rows(rows[0], read, start, u_l, steps)
-        fill_rows(rows[1], read, start, delta_l, steps)
-        fill_rows(rows[2], read, start, z_l, steps)
-        fill_rows(rows[3], read, start, B_l, steps)
-        fill_rows(rows[4], read, start, C_l, steps)
-        fill_rows(rows[5], write, start, out_l, steps)
+        steps, following = min(STEPS, length - start), min(start + STEPS, length)
+        fill_rows(rows[0], read, start, u_l, following, length)
+        fill_rows(rows[1], read, start, delta_l, following, length)
+        fill_rows(rows[2], read, start, z_l, following, length)
+        fill_rows(rows[3], read, start, B_l, following, length)
+        fill_rows(rows[4], read, start, C_l, following, length)
+        fill_rows(rows[5], write, start, out_l, following, length)
         read_matrix(scratch, BC, B, at_B, B_n, rows[3], states, steps)
         read_matrix(scratch, CC, C, at_C, C_n, rows[4], states, steps)
         for first in range(0, channels, WIDTH):
@@ -230,7 +248,9 @@ def scan_forward(u, delta, z, B, C, A2, D, bias, state, saved, out, at, strides,
             prepare_steps(scratch, DT, DT, X, DU, bias, index * WIDTH, positive, steps)
             skip_term(scratch, Y, X, D, index * WIDTH, steps)
             if save:
-                keep_state(saved, at_saved + start // STEPS * states * saved_row + first, saved_row, state, here, states, width)
+                keep_state(
+                    saved, at_saved + start // STEPS * states * saved_row + first, saved_row, state, here, states, width
+                )
             n = 0
             while n + 4 <= states:
                 A_at, n_at = (index * states + n) * WIDTH, here + n * WIDTH
@@ -256,7 +276,7 @@ def reverse_one(scratch, d, du, gy, y, g_du, g_d, A2, A_at, states_before, befor
     rate, value = load(A2, A_at), load(states_before, before_at)
     store(scratch, h, value)
     for l in range(steps):
-        decay = exp2(mul(load(scratch, d + l * WIDTH), rate))
+        decay = exp2_product(load(scratch, d + l * WIDTH), rate)
         value = fma(decay, value, mul(load(scratch, du + l * WIDTH), splat(scratch, B_at + l)))
         store(scratch, a + l * WIDTH, decay)
         store(scratch, h + (l + 1) * WIDTH, value)
@@ -344,19 +364,19 @@ def scan_backward(
     DC = DB + states * BUFFER
     if not has_z:
         GY = GO
-    rows = np.empty((10, STEPS), np.int64)
+    rows = np.zeros((10, 2 * STEPS + 1), np.int64)
     for start in range((length - 1) // STEPS * STEPS, -1, -STEPS):
-        steps = min(STEPS, length - start)
-        fill_rows(rows[0], read, start, u_l, steps)
-        fill_rows(rows[1], read, start, delta_l, steps)
-        fill_rows(rows[2], read, start, z_l, steps)
-        fill_rows(rows[3], read, start, B_l, steps)
-        fill_rows(rows[4], read, start, C_l, steps)
-        fill_rows(rows[5], write, start, out_l, steps)
-        fill_rows(rows[6], read, start, gu_l, steps)
-        fill_rows(rows[7], read, start, gdelta_l, steps)
-        fill_rows(rows[8], read, start, gz_l, steps)
-        fill_rows(rows[9], read, start, 1, steps)
+        steps, following = min(STEPS, length - start), max(start - STEPS, 0)
+        fill_rows(rows[0], read, start, u_l, following, length)
+        fill_rows(rows[1], read, start, delta_l, following, length)
+        fill_rows(rows[2], read, start, z_l, following, length)
+        fill_rows(rows[3], read, start, B_l, following, length)
+        fill_rows(rows[4], read, start, C_l, following, length)
+        fill_rows(rows[5], write, start, out_l, following, length)
+        fill_rows(rows[6], read, start, gu_l, following, length)
+        fill_rows(rows[7], read, start, gdelta_l, following, length)
+        fill_rows(rows[8], read, start, gz_l, following, length)
+        fill_rows(rows[9], read, start, 1, following, length)
         read_matrix(scratch, BC, B, at_B, B_n, rows[3], states, steps)
         read_matrix(scratch, CC, C, at_C, C_n, rows[4], states, steps)
         for i in range(DB, DC + states * BUFFER):
@@ -373,7 +393,9 @@ def scan_backward(
             if has_z:
                 read_tile(scratch, Z, z, at_z + first * z_c, z_c, rows[2], steps, width)
                 open_gate(scratch, GO, Z, GY, steps)
-            fetch_state(saved, at_saved + start // STEPS * states * saved_row + first, saved_row, scratch, START, states, width)
+            fetch_state(
+                saved, at_saved + start // STEPS * states * saved_row + first, saved_row, scratch, START, states, width
+            )
             for i in range(GDU, GD + BUFFER):
                 scratch[i] = 0
             for n in range(states):
@@ -385,7 +407,9 @@ def scan_backward(
                 gate_gradient(scratch, GO, Z, Y, steps)
                 write_tile(scratch, Z, g_z, at_gz + first * gz_c, gz_c, rows[8], steps, width, False)
             sums_D = (index * (states + 2) + states) * WIDTH
-            close_tile(scratch, X, RAW, DT, GY, GDU, GD, D, index * WIDTH, positive, sums, sums_D, sums_D + WIDTH, steps)
+            close_tile(
+                scratch, X, RAW, DT, GY, GDU, GD, D, index * WIDTH, positive, sums, sums_D, sums_D + WIDTH, steps
+            )
             write_tile(scratch, X, g_u, at_gu + first * gu_c, gu_c, rows[6], steps, width, adding)
             write_tile(scratch, RAW, g_delta, at_gdelta + first * gdelta_c, gdelta_c, rows[7], steps, width, False)
         write_matrix(scratch, DB, SPARE, g_B, at_gB, length, rows[9], states, steps)

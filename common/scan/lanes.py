@@ -63,12 +63,9 @@ def _abs(builder, x):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fabs.v16f32"), [x])
 
 
-def _larger(builder, a, b):
-    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
-
-
-def _smaller(builder, a, b):
-    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+def _positive_part(builder, x):
+    """max(x, 0); NaN stays NaN."""
+    return builder.select(builder.fcmp_ordered("<", x, _constant(0.0)), _constant(0.0), x)
 
 
 def _polynomial(builder, x, coefficients):
@@ -78,20 +75,24 @@ def _polynomial(builder, x, coefficients):
     return value
 
 
-def _exp2(builder, x):
-    """2^x: x = n + f with n whole; a polynomial for f, and n added to the exponent's bits. Clamped to float32's range."""
-    magic = _constant(12582912.0)  # 1.5 * 2^23: adding it leaves the rounded x in the low bits
-    x = _smaller(builder, _larger(builder, x, _constant(-126.0)), _constant(127.0))
-    shifted = builder.fadd(x, magic)
-    f = builder.fsub(x, builder.fsub(shifted, magic))
+def _exp2_product(builder, a, b):
+    """2^(a b) for a b < 127: a b = n + f with n whole; a polynomial for f, and n added to the exponent's bits.
+
+    f comes from one fused multiply-add, so a b is never rounded. Below 2^-126 the result is zero; NaN stays NaN.
+    """
+    magic = 12582912.0  # 1.5 * 2^23: adding it leaves the rounded product in the low bits
+    shifted = _fma(builder, a, b, _constant(magic))
+    f = _fma(builder, a, b, builder.fsub(_constant(magic), shifted))
     p = _fma(builder, _polynomial(builder, f, _EXP2), f, _constant(1.0))
     exponent = builder.shl(builder.bitcast(shifted, _INTEGERS), _integers(23))
-    return builder.bitcast(builder.add(builder.bitcast(p, _INTEGERS), exponent), _VECTOR)
+    bits = builder.add(builder.bitcast(p, _INTEGERS), exponent)
+    tiny = builder.fcmp_ordered("<", shifted, _constant(magic - 126.0))
+    return builder.bitcast(builder.select(tiny, _integers(0), bits), _VECTOR)
 
 
 def _exp_minus_abs(builder, x):
     """exp(-|x|), in (0, 1]."""
-    return _exp2(builder, builder.fmul(_abs(builder, x), _constant(-LOG2_E)))
+    return _exp2_product(builder, _abs(builder, x), _constant(-LOG2_E))
 
 
 def _softplus(builder, x):
@@ -99,7 +100,7 @@ def _softplus(builder, x):
     e = _exp_minus_abs(builder, x)
     s = builder.fdiv(e, builder.fadd(e, _constant(2.0)))
     series = _polynomial(builder, builder.fmul(s, s), _ATANH)
-    return _fma(builder, builder.fadd(s, s), series, _larger(builder, x, _constant(0.0)))
+    return _fma(builder, builder.fadd(s, s), series, _positive_part(builder, x))
 
 
 def _sigmoid(builder, x):
@@ -139,9 +140,9 @@ def _binary(emit):
     return operation
 
 
-exp2 = _unary(_exp2)
 softplus = _unary(_softplus)
 sigmoid = _unary(_sigmoid)
+exp2_product = _binary(_exp2_product)
 add = _binary(lambda builder, a, b: builder.fadd(a, b))
 mul = _binary(lambda builder, a, b: builder.fmul(a, b))
 
@@ -179,6 +180,26 @@ def load(typingctx, array, index):
         return builder.load(_vector_pointer(context, builder, signature.args[0], *args), align=4)
 
     return lanes(array, types.intp), emit
+
+
+def _prefetcher(write: int):
+    @intrinsic
+    def operation(typingctx, array, index):
+        def emit(context, builder, signature, args):
+            byte = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            pointer = builder.bitcast(_element(context, builder, signature.args[0], *args), byte)
+            builder.call(function, [pointer, _INT(write), _INT(2), _INT(1)])
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp), emit
+
+    return operation
+
+
+prefetch = _prefetcher(0)
+prefetch_write = _prefetcher(1)
 
 
 @intrinsic

@@ -16,14 +16,12 @@ from common.scan.triton_tiles import (
     LN_2,
     LOG2_E,
     is_first_lane,
-    on3,
     on4,
     pick,
     pick_states,
     place,
     positions,
     put,
-    put_states,
     read,
     state_numbers,
     state_row,
@@ -60,13 +58,11 @@ def chunk_adjoints(
     """What every chunk hands to the one before it when nothing comes from behind, to adjoints[b, chunk]; sums as forward."""
     chunk, batch = tl.program_id(0), tl.program_id(2).to(tl.int64)
     group, d, known = place(tl.program_id(1), blocks, width, DH, NL, DL)
-    if ALIGNED:
-        delta_b, delta_d = tl.multiple_of(delta_b, T), tl.multiple_of(delta_d, T)
-        z_b, z_d = tl.multiple_of(z_b, T), tl.multiple_of(z_d, T)
-        dout_b, dout_d = tl.multiple_of(dout_b, T), tl.multiple_of(dout_d, T)
-    if ALIGNED_BC:
-        C_b, C_g, C_n = tl.multiple_of(C_b, T), tl.multiple_of(C_g, T), tl.multiple_of(C_n, T)
-    n, n_row = state_numbers(NH, NL), state_row(NH, NL)
+    delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED
+    z_b, z_d = z_b * ALIGNED, z_d * ALIGNED
+    dout_b, dout_d = dout_b * ALIGNED, dout_d * ALIGNED
+    C_b, C_g, C_n = C_b * ALIGNED_BC, C_g * ALIGNED_BC, C_n * ALIGNED_BC
+    n, n_row = state_numbers(NH, NL), state_row(NH, NL, DL)
     inside = known & (n < state_count)
     A2 = read(A + d * A_d + n * A_n, inside) * LOG2_E
     offset = read(bias + d, known) if HAS_BIAS else 0.0
@@ -84,25 +80,36 @@ def chunk_adjoints(
         mask, mask_C = known, n_row < state_count
         if TAIL:
             live = t + tl.arange(0, T) < length
-            mask, mask_C = known & on4(live), mask_C & on3(live)
+            mask, mask_C = known & on4(live), mask_C & on4(live)
         step = step_sizes(read(delta_rows + on4(at) * delta_l, mask) + offset, mask, SOFTPLUS)
-        C_tile = read(C_rows + on3(at) * C_l, mask_C)
+        C_tile = read(C_rows + on4(at) * C_l, mask_C)
         dy = read(dout_rows + on4(to) * dout_l, mask)
         if HAS_Z:
             gate = read(z_rows + on4(to) * z_l, mask)
             dy = dy * gate * tl.sigmoid(gate)
         total += tl.sum(step, axis=0)[None, :, :, :]
-        for k in tl.static_range(T):
-            row: tl.constexpr = k if MODE == 2 else T - 1 - k
-            to_row: tl.constexpr = k if TO_MODE == 2 else T - 1 - k
-            r = tl.exp2(pick(step, row, T) * A2) * (r + pick_states(C_tile, row, T) * pick(dy, to_row, T))
+        for j in tl.static_range(T - 1, -1, -1):
+            r = tl.exp2(pick(step, j, T, MODE) * A2) * (r + pick_states(C_tile, j, T, MODE) * pick(dy, j, T, TO_MODE))
     index = batch * (chunk_count + 1) + chunk
-    tl.store(adjoints + (index * state_count + n) * channels + d, r, mask=inside)
+    tl.store(adjoints + (index * state_count + n) * channels + d * unit, r, mask=inside)
     tl.store(sums + (batch * chunk_count + chunk) * channels + d, total, mask=known & is_first_lane(NL))
 
 
 @triton.jit(
-    do_not_specialize=["u_d", "delta_d", "z_d", "dout_d", "du_d", "ddelta_d", "dz_d", "B_n", "C_n", "A_d", "A_n", "unit"]
+    do_not_specialize=[
+        "u_d",
+        "delta_d",
+        "z_d",
+        "dout_d",
+        "du_d",
+        "ddelta_d",
+        "dz_d",
+        "B_n",
+        "C_n",
+        "A_d",
+        "A_n",
+        "unit",
+    ]
 )
 def chunk_gradients(
     u, delta, A, B, C, D, z, bias, states, adjoints, dout,
@@ -121,21 +128,19 @@ def chunk_gradients(
 
     dB, dC: (blocks, batch, groups, N, L) slices; dA: (batch * chunks, N, channels); dD, dbias: (batch * chunks, channels).
     """
-    if ALIGNED:
-        u_b, u_d = tl.multiple_of(u_b, T), tl.multiple_of(u_d, T)
-        delta_b, delta_d = tl.multiple_of(delta_b, T), tl.multiple_of(delta_d, T)
-        z_b, z_d = tl.multiple_of(z_b, T), tl.multiple_of(z_d, T)
-        dout_b, dout_d = tl.multiple_of(dout_b, T), tl.multiple_of(dout_d, T)
-        du_b, du_d = tl.multiple_of(du_b, T), tl.multiple_of(du_d, T)
-        ddelta_b, ddelta_d = tl.multiple_of(ddelta_b, T), tl.multiple_of(ddelta_d, T)
-        dz_b, dz_d = tl.multiple_of(dz_b, T), tl.multiple_of(dz_d, T)
-    if ALIGNED_BC:
-        B_b, B_g, B_n = tl.multiple_of(B_b, T), tl.multiple_of(B_g, T), tl.multiple_of(B_n, T)
-        C_b, C_g, C_n = tl.multiple_of(C_b, T), tl.multiple_of(C_g, T), tl.multiple_of(C_n, T)
-    n, n_row = state_numbers(NH, NL), state_row(NH, NL)
-    first_lane = is_first_lane(NL)
+    u_b, u_d = u_b * ALIGNED, u_d * ALIGNED
+    delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED
+    z_b, z_d = z_b * ALIGNED, z_d * ALIGNED
+    dout_b, dout_d = dout_b * ALIGNED, dout_d * ALIGNED
+    du_b, du_d = du_b * ALIGNED, du_d * ALIGNED
+    ddelta_b, ddelta_d = ddelta_b * ALIGNED, ddelta_d * ALIGNED
+    dz_b, dz_d = dz_b * ALIGNED, dz_d * ALIGNED
+    B_b, B_g, B_n = B_b * ALIGNED_BC, B_g * ALIGNED_BC, B_n * ALIGNED_BC
+    C_b, C_g, C_n = C_b * ALIGNED_BC, C_g * ALIGNED_BC, C_n * ALIGNED_BC
+    n, n_row = state_numbers(NH, NL), state_row(NH, NL, DL)
+    first_lane, first_channel = is_first_lane(NL), (tl.arange(0, DL) == 0)[None, None, None, :]
     own = tl.arange(0, DH)[None, :, None, None] * DL + tl.arange(0, DL)[None, None, None, :]
-    kept = scratch + tl.program_id(0).to(tl.int64) * (CHUNK // T) * (NH * NL * DH * DL) + n * (DH * DL) + own
+    kept = scratch + tl.program_id(0).to(tl.int64) * (CHUNK // T) * (NH * NL * DH * DL) + n * (DH * DL) + own * unit
     for item in range(tl.program_id(0), chunk_count * blocks * groups * batches, tl.num_programs(0)):
         chunk, block = item % chunk_count, item // chunk_count % (blocks * groups)
         batch = (item // chunk_count // (blocks * groups)).to(tl.int64)
@@ -152,25 +157,25 @@ def chunk_gradients(
         count = tl.cdiv(tl.minimum(length - begin, CHUNK), T)
         index = batch * (chunk_count + 1) + chunk
 
-        h = read(states + (index * state_count + n) * channels + d, inside)
+        h = read(states + (index * state_count + n) * channels + d * unit, inside)
         for i in range(0, count - 1):
             t = begin + i * T
             at = positions(t, n1, n2, base, s0, s1, s2, unit, T, MODE, ALIGNED)
             step = step_sizes(read(delta_rows + on4(at) * delta_l, known) + offset, known, SOFTPLUS)
             x = read(u_rows + on4(at) * u_l, known) * step
-            B_tile = read(B_rows + on3(at) * B_l, n_row < state_count)
+            B_tile = read(B_rows + on4(at) * B_l, n_row < state_count)
             tl.store(kept + i * (NH * NL * DH * DL), h)
             for j in tl.static_range(T):
-                row: tl.constexpr = T - 1 - j if MODE == 2 else j
-                h = tl.exp2(pick(step, row, T) * A2) * h + pick(x, row, T) * pick_states(B_tile, row, T)
+                h = tl.exp2(pick(step, j, T, MODE) * A2) * h + pick(x, j, T, MODE) * pick_states(B_tile, j, T, MODE)
         tl.store(kept + (count - 1) * (NH * NL * DH * DL), h)
         tl.debug_barrier()
 
-        r = read(adjoints + ((index + 1) * state_count + n) * channels + d, inside)
+        r = read(adjoints + ((index + 1) * state_count + n) * channels + d * unit, inside)
         sum_A = tl.zeros((NH, DH, NL, DL), tl.float32)
         sum_D = tl.zeros((1, DH, NL, DL), tl.float32)
         sum_bias = tl.zeros((1, DH, NL, DL), tl.float32)
-        slices = ((block % blocks * batches + batch) * groups + group) * state_count * length + n_row * length
+        pitch = length if TAIL else length // T * T
+        slices = (((block % blocks * batches + batch) * groups + group) * state_count + n_row) * pitch
         for i in range(0, count):
             t = begin + (count - 1 - i) * T
             at = positions(t, n1, n2, base, s0, s1, s2, unit, T, MODE, ALIGNED)
@@ -178,11 +183,11 @@ def chunk_gradients(
             mask, mask_B = known, n_row < state_count
             if TAIL:
                 live = t + tl.arange(0, T) < length
-                mask, mask_B = known & on4(live), mask_B & on3(live)
+                mask, mask_B = known & on4(live), mask_B & on4(live)
             raw = read(delta_rows + on4(at) * delta_l, mask) + offset
             step = step_sizes(raw, mask, SOFTPLUS)
             u_tile = read(u_rows + on4(at) * u_l, mask)
-            B_tile, C_tile = read(B_rows + on3(at) * B_l, mask_B), read(C_rows + on3(at) * C_l, mask_B)
+            B_tile, C_tile = read(B_rows + on4(at) * B_l, mask_B), read(C_rows + on4(at) * C_l, mask_B)
             dout_tile = read(dout_rows + on4(to) * dout_l, mask)
             dy = dout_tile
             if HAS_Z:
@@ -194,35 +199,32 @@ def chunk_gradients(
             for j in tl.static_range(T):
                 history = _put_history(history, j, h, T)
                 if j < T - 1:
-                    row: tl.constexpr = T - 1 - j if MODE == 2 else j
-                    x = pick(step, row, T) * pick(u_tile, row, T)
-                    h = tl.exp2(pick(step, row, T) * A2) * h + x * pick_states(B_tile, row, T)
+                    x = pick(step, j, T, MODE) * pick(u_tile, j, T, MODE)
+                    h = tl.exp2(pick(step, j, T, MODE) * A2) * h + x * pick_states(B_tile, j, T, MODE)
 
             y = tl.zeros((T, DH, NL, DL), tl.float32)
             du_tile = tl.zeros((T, DH, NL, DL), tl.float32)
             ddelta_tile = tl.zeros((T, DH, NL, DL), tl.float32)
-            dB_tile = tl.zeros((T, NH, NL), tl.float32)
-            dC_tile = tl.zeros((T, NH, NL), tl.float32)
-            for k in tl.static_range(T):
-                row: tl.constexpr = k if MODE == 2 else T - 1 - k
-                to_row: tl.constexpr = k if TO_MODE == 2 else T - 1 - k
-                step_j, u_j, dy_j = pick(step, row, T), pick(u_tile, row, T), pick(dy, to_row, T)
-                B_j, C_j = pick_states(B_tile, row, T), pick_states(C_tile, row, T)
+            dB_tile = tl.zeros((T, NH, NL, DL), tl.float32)
+            dC_tile = tl.zeros((T, NH, NL, DL), tl.float32)
+            for j in tl.static_range(T - 1, -1, -1):
+                step_j, u_j, dy_j = pick(step, j, T, MODE), pick(u_tile, j, T, MODE), pick(dy, j, T, TO_MODE)
+                B_j, C_j = pick_states(B_tile, j, T, MODE), pick_states(C_tile, j, T, MODE)
                 a = tl.exp2(step_j * A2)
-                passed = a * _pick_history(history, T - 1 - k, T)
+                passed = a * _pick_history(history, j, T)
                 x = step_j * u_j
                 after = passed + x * B_j
                 g = r + C_j * dy_j
                 r = a * g
                 if HAS_Z:
-                    y = put(y, to_row, sum_states(after * C_j, NL) + skip * u_j, T)
-                dC_tile = put_states(dC_tile, row, sum_channels(after * dy_j), T)
-                dB_tile = put_states(dB_tile, row, sum_channels(g * x), T)
+                    y = put(y, j, sum_states(after * C_j, NL) + skip * u_j, T, TO_MODE)
+                dC_tile = put(dC_tile, j, sum_channels(after * dy_j, DL), T, MODE)
+                dB_tile = put(dB_tile, j, sum_channels(g * x, DL), T, MODE)
                 through = g * passed
                 sum_A += through * step_j
                 g_x = sum_states(g * B_j, NL)
-                du_tile = put(du_tile, row, g_x * step_j + skip * dy_j, T)
-                ddelta_tile = put(ddelta_tile, row, sum_states(through * A2, NL) * LN_2 + g_x * u_j, T)
+                du_tile = put(du_tile, j, g_x * step_j + skip * dy_j, T, MODE)
+                ddelta_tile = put(ddelta_tile, j, sum_states(through * A2, NL) * LN_2 + g_x * u_j, T, MODE)
                 if HAS_D:
                     sum_D += dy_j * u_j
 
@@ -240,11 +242,11 @@ def chunk_gradients(
             if HAS_Z:
                 dz_tile = dout_tile * y * sigmoid * (1.0 + gate * (1.0 - sigmoid))
                 tl.store(dz + batch * dz_b + d * dz_d + on4(to) * dz_l, dz_tile, mask=mask_out)
-            tl.store(dB + slices + on3(at), dB_tile, mask=mask_B)
-            tl.store(dC + slices + on3(at), dC_tile, mask=mask_B)
+            tl.store(dB + slices + on4(at), dB_tile, mask=mask_B & first_channel)
+            tl.store(dC + slices + on4(at), dC_tile, mask=mask_B & first_channel)
 
         total = batch * chunk_count + chunk
-        tl.store(dA + (total * state_count + n) * channels + d, sum_A, mask=inside)
+        tl.store(dA + (total * state_count + n) * channels + d * unit, sum_A, mask=inside)
         if HAS_D:
             tl.store(dD + total * channels + d, sum_D, mask=known & first_lane)
         if HAS_BIAS:

@@ -12,7 +12,6 @@ from common.scan.triton_tiles import (
     LOG2_E,
     carry_states,
     is_first_lane,
-    on3,
     on4,
     pick,
     pick_states,
@@ -40,12 +39,10 @@ def chunk_summaries(
     """Last state of every chunk begun at zero, to states[b, chunk + 1], and the sum of its step sizes, to sums[b, chunk]."""
     chunk, batch = tl.program_id(0), tl.program_id(2).to(tl.int64)
     group, d, known = place(tl.program_id(1), blocks, width, DH, NL, DL)
-    if ALIGNED:
-        u_b, u_d = tl.multiple_of(u_b, T), tl.multiple_of(u_d, T)
-        delta_b, delta_d = tl.multiple_of(delta_b, T), tl.multiple_of(delta_d, T)
-    if ALIGNED_BC:
-        B_b, B_g, B_n = tl.multiple_of(B_b, T), tl.multiple_of(B_g, T), tl.multiple_of(B_n, T)
-    n, n_row = state_numbers(NH, NL), state_row(NH, NL)
+    u_b, u_d = u_b * ALIGNED, u_d * ALIGNED
+    delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED
+    B_b, B_g, B_n = B_b * ALIGNED_BC, B_g * ALIGNED_BC, B_n * ALIGNED_BC
+    n, n_row = state_numbers(NH, NL), state_row(NH, NL, DL)
     inside = known & (n < state_count)
     A2 = read(A + d * A_d + n * A_n, inside) * LOG2_E
     offset = read(bias + d, known) if HAS_BIAS else 0.0
@@ -60,16 +57,15 @@ def chunk_summaries(
         mask, mask_B = known, n_row < state_count
         if TAIL:
             live = t + tl.arange(0, T) < length
-            mask, mask_B = known & on4(live), mask_B & on3(live)
+            mask, mask_B = known & on4(live), mask_B & on4(live)
         step = step_sizes(read(delta_rows + on4(at) * delta_l, mask) + offset, mask, SOFTPLUS)
         x = read(u_rows + on4(at) * u_l, mask) * step
-        B_tile = read(B_rows + on3(at) * B_l, mask_B)
+        B_tile = read(B_rows + on4(at) * B_l, mask_B)
         total += tl.sum(step, axis=0)[None, :, :, :]
         for j in tl.static_range(T):
-            row: tl.constexpr = T - 1 - j if MODE == 2 else j
-            h = tl.exp2(pick(step, row, T) * A2) * h + pick(x, row, T) * pick_states(B_tile, row, T)
+            h = tl.exp2(pick(step, j, T, MODE) * A2) * h + pick(x, j, T, MODE) * pick_states(B_tile, j, T, MODE)
     index = batch * (chunk_count + 1) + chunk + 1
-    tl.store(states + (index * state_count + n) * channels + d, h, mask=inside)
+    tl.store(states + (index * state_count + n) * channels + d * unit, h, mask=inside)
     tl.store(sums + (batch * chunk_count + chunk) * channels + d, total, mask=known & is_first_lane(NL))
 
 
@@ -88,15 +84,13 @@ def chunk_outputs(
     """Outputs of every chunk from its true first state; z is read, and out written (or added to) along the second walk."""
     chunk, batch = tl.program_id(0), tl.program_id(2).to(tl.int64)
     group, d, known = place(tl.program_id(1), blocks, width, DH, NL, DL)
-    if ALIGNED:
-        u_b, u_d = tl.multiple_of(u_b, T), tl.multiple_of(u_d, T)
-        delta_b, delta_d = tl.multiple_of(delta_b, T), tl.multiple_of(delta_d, T)
-        z_b, z_d = tl.multiple_of(z_b, T), tl.multiple_of(z_d, T)
-        out_b, out_d = tl.multiple_of(out_b, T), tl.multiple_of(out_d, T)
-    if ALIGNED_BC:
-        B_b, B_g, B_n = tl.multiple_of(B_b, T), tl.multiple_of(B_g, T), tl.multiple_of(B_n, T)
-        C_b, C_g, C_n = tl.multiple_of(C_b, T), tl.multiple_of(C_g, T), tl.multiple_of(C_n, T)
-    n, n_row = state_numbers(NH, NL), state_row(NH, NL)
+    u_b, u_d = u_b * ALIGNED, u_d * ALIGNED
+    delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED
+    z_b, z_d = z_b * ALIGNED, z_d * ALIGNED
+    out_b, out_d = out_b * ALIGNED, out_d * ALIGNED
+    B_b, B_g, B_n = B_b * ALIGNED_BC, B_g * ALIGNED_BC, B_n * ALIGNED_BC
+    C_b, C_g, C_n = C_b * ALIGNED_BC, C_g * ALIGNED_BC, C_n * ALIGNED_BC
+    n, n_row = state_numbers(NH, NL), state_row(NH, NL, DL)
     inside = known & (n < state_count)
     A2 = read(A + d * A_d + n * A_n, inside) * LOG2_E
     offset = read(bias + d, known) if HAS_BIAS else 0.0
@@ -105,7 +99,7 @@ def chunk_outputs(
     z_rows, out_rows = z + batch * z_b + d * z_d, out + batch * out_b + d * out_d
     B_rows = B + batch * B_b + group * B_g + n_row * B_n
     C_rows = C + batch * C_b + group * C_g + n_row * C_n
-    h = read(states + ((batch * (chunk_count + 1) + chunk) * state_count + n) * channels + d, inside)
+    h = read(states + ((batch * (chunk_count + 1) + chunk) * state_count + n) * channels + d * unit, inside)
     begin = chunk * CHUNK
     for i in range(0, tl.cdiv(tl.minimum(length - begin, CHUNK), T)):
         t = begin + i * T
@@ -114,17 +108,15 @@ def chunk_outputs(
         mask, mask_B = known, n_row < state_count
         if TAIL:
             live = t + tl.arange(0, T) < length
-            mask, mask_B = known & on4(live), mask_B & on3(live)
+            mask, mask_B = known & on4(live), mask_B & on4(live)
         step = step_sizes(read(delta_rows + on4(at) * delta_l, mask) + offset, mask, SOFTPLUS)
         u_tile = read(u_rows + on4(at) * u_l, mask)
-        B_tile, C_tile = read(B_rows + on3(at) * B_l, mask_B), read(C_rows + on3(at) * C_l, mask_B)
+        B_tile, C_tile = read(B_rows + on4(at) * B_l, mask_B), read(C_rows + on4(at) * C_l, mask_B)
         y = tl.zeros((T, DH, NL, DL), tl.float32)
         for j in tl.static_range(T):
-            row: tl.constexpr = T - 1 - j if MODE == 2 else j
-            to_row: tl.constexpr = T - 1 - j if TO_MODE == 2 else j
-            step_j, u_j = pick(step, row, T), pick(u_tile, row, T)
-            h = tl.exp2(step_j * A2) * h + (step_j * u_j) * pick_states(B_tile, row, T)
-            y = put(y, to_row, sum_states(h * pick_states(C_tile, row, T), NL) + skip * u_j, T)
+            step_j, u_j = pick(step, j, T, MODE), pick(u_tile, j, T, MODE)
+            h = tl.exp2(step_j * A2) * h + (step_j * u_j) * pick_states(B_tile, j, T, MODE)
+            y = put(y, j, sum_states(h * pick_states(C_tile, j, T, MODE), NL) + skip * u_j, T, TO_MODE)
         if HAS_Z:
             gate = read(z_rows + on4(to) * z_l, mask)
             y = y * gate * tl.sigmoid(gate)

@@ -24,18 +24,20 @@ from torch import Tensor
 from common.scan.operator import empty_like_sequence
 from common.scan.orders import ScanOrder
 from common.scan.triton_plan import (
+    ADJOINT,
     ALONG,
+    BACKWARD,
+    FORWARD,
     STEPS,
     Plan,
+    ThreadShape,
     Walk,
-    aligned,
+    alignment,
     chunk_count,
     plan,
     scratch_programs,
     walk_over,
 )
-
-_FORWARD_LANES, _BACKWARD_LANES = 2, 4  # lanes of a warp that share out the states
 
 
 def interpreting() -> bool:
@@ -111,11 +113,11 @@ class _Job(NamedTuple):
         """Number of chunks."""
         return chunk_count(*self.u.shape)
 
-    def tile(self, state_lanes: int) -> Plan:
+    def tile(self, shape: ThreadShape) -> Plan:
         """The tile of one program."""
         batch, channels, length = self.u.shape
         lanes = _device_facts(self.u.device.index)[0]
-        return plan(batch, channels, length, self.A.shape[1], self.B.shape[1], state_lanes, lanes)
+        return plan(batch, channels, length, self.A.shape[1], self.B.shape[1], shape, lanes)
 
     def blocks(self, tile: Plan) -> int:
         """Programs that share out the channels of one group."""
@@ -139,22 +141,28 @@ class _Job(NamedTuple):
         w = self.write
         return {"TO_MODE": w.mode, "to_base": w.base, "to_s0": w.s0, "to_s1": w.s1, "to_s2": w.s2}
 
-    def flags(self, *more: Tensor | None) -> dict[str, bool]:
-        """What the kernels may assume, ``more`` being the sequences that a kernel uses besides."""
-        return {
-            "ALIGNED": aligned((self.u, self.delta, self.z, *more)), "ALIGNED_BC": aligned((self.B, self.C)),
-            "TAIL": self.u.shape[2] % STEPS != 0, "SOFTPLUS": self.softplus, "HAS_BIAS": self.bias is not None,
-        }  # fmt: skip
+    def flags(self) -> dict[str, bool]:
+        """What the kernels need to know about the options."""
+        return {"TAIL": self.u.shape[2] % STEPS != 0, "SOFTPLUS": self.softplus, "HAS_BIAS": self.bias is not None}
 
 
 def _strides(**sequences: Tensor) -> dict[str, int]:
-    """Strides of (batch, channels, L) tensors by the kernels' argument names."""
-    return {f"{n}_{axis}": s for n, t in sequences.items() for axis, s in zip("bdl", t.stride(), strict=True)}
+    """Strides of (batch, channels, L) tensors by the kernels' argument names, in units of what they are multiples of."""
+    unit = alignment(list(sequences.values()))
+    found = {"ALIGNED": unit}
+    for name, t in sequences.items():
+        found |= {f"{name}_b": t.stride(0) // unit, f"{name}_d": t.stride(1) // unit, f"{name}_l": t.stride(2)}
+    return found
 
 
 def _matrix_strides(**matrices: Tensor) -> dict[str, int]:
-    """Strides of (batch, groups, N, L) tensors by the kernels' argument names."""
-    return {f"{n}_{axis}": s for n, t in matrices.items() for axis, s in zip("bgnl", t.stride(), strict=True)}
+    """Strides of (batch, groups, N, L) tensors likewise."""
+    unit = alignment(list(matrices.values()))
+    found = {"ALIGNED_BC": unit}
+    for name, t in matrices.items():
+        found |= {f"{name}_{axis}": s // unit for axis, s in zip("bgn", t.stride()[:3], strict=True)}
+        found[f"{name}_l"] = t.stride(3)
+    return found
 
 
 def _on_device(tensor: Tensor):
@@ -178,7 +186,7 @@ def _first_states(job: _Job, initial_state: Tensor | None) -> Tensor:
     """Return the state before every chunk and after the last, (batch, chunks + 1, N, channels)."""
     forward, _ = _kernels()
     batch, channels, length = job.u.shape
-    tile = job.tile(_FORWARD_LANES)
+    tile = job.tile(FORWARD)
     states = job.u.new_empty(saved_shape(batch, channels, length, job.A.shape[1]), dtype=torch.float32)
     sums = states.new_empty(batch, job.chunks, channels)
     states[:, 0] = 0 if initial_state is None else initial_state.transpose(1, 2)
@@ -200,14 +208,14 @@ def _or(tensor: Tensor | None, stand_in: Tensor) -> Tensor:
 def _write_outputs(job: _Job, states: Tensor, out: Tensor, add: bool = False) -> None:
     """Run every chunk from its first state and write its outputs to ``out``, or add to it."""
     forward, _ = _kernels()
-    tile = job.tile(_FORWARD_LANES)
+    tile = job.tile(FORWARD)
     given = {"u": job.u, "delta": job.delta, "z": _or(job.z, job.u), "out": out}
     matrices = {"B": job.B, "C": job.C}
     forward.chunk_outputs[(job.chunks, job.blocks(tile) * job.B.shape[1], job.u.shape[0])](
         **given, **matrices, A=job.A, D=_or(job.D, job.u), bias=_or(job.bias, job.u), states=states,
         A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrix_strides(**matrices),
         HAS_D=job.D is not None, HAS_Z=job.z is not None, ADD=add,
-        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(out), **tile.constants(),
+        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
     )  # fmt: skip
 
 
@@ -226,7 +234,7 @@ def _adjoints(job: _Job, grad_out: Tensor, grad_last_state: Tensor | None) -> Te
     """Return what every chunk gets from the one behind it, (batch, chunks + 1, N, channels); [0]: the initial state's."""
     _, backward = _kernels()
     batch, channels, length = job.u.shape
-    tile = job.tile(_FORWARD_LANES)
+    tile = job.tile(ADJOINT)
     adjoints = job.u.new_empty(saved_shape(batch, channels, length, job.A.shape[1]), dtype=torch.float32)
     sums = adjoints.new_empty(batch, job.chunks, channels)
     adjoints[:, -1] = 0 if grad_last_state is None else grad_last_state.transpose(1, 2)
@@ -235,7 +243,7 @@ def _adjoints(job: _Job, grad_out: Tensor, grad_last_state: Tensor | None) -> Te
         **given, A=job.A, C=job.C, bias=_or(job.bias, job.u), adjoints=adjoints, sums=sums,
         A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrix_strides(C=job.C),
         HAS_Z=job.z is not None,
-        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(grad_out), **tile.constants(),
+        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
     )  # fmt: skip
     _carry(job, adjoints, sums, reverse=True)
     return adjoints
@@ -250,13 +258,13 @@ def _write_gradients(
     adjoints = _adjoints(job, grad_out, grad_last_state)
     batch, channels, length = job.u.shape
     groups, states_count = job.B.shape[1], job.A.shape[1]
-    tile = job.tile(_BACKWARD_LANES)
+    tile = job.tile(BACKWARD)
     blocks = job.blocks(tile)
     new = functools.partial(job.u.new_empty, dtype=torch.float32)
     dB, dC = (new(blocks, batch, groups, states_count, length) for _ in range(2))
     dA, dD, dbias = new(batch * job.chunks, states_count, channels), *(new(batch * job.chunks, channels) for _ in "Db")
     multiprocessors = _device_facts(job.u.device.index)[1]
-    programs = scratch_programs(job.chunks * blocks * groups * batch, multiprocessors, tile.warps)
+    programs = scratch_programs(job.chunks * blocks * groups * batch, multiprocessors)
     scratch = new(programs, tile.chunk // STEPS, tile.NH * tile.NL, tile.channels)
     given = {"u": job.u, "delta": job.delta, "z": _or(job.z, job.u), "dout": grad_out}
     given |= {"du": du, "ddelta": ddelta, "dz": _or(dz, du)}
@@ -266,7 +274,7 @@ def _write_gradients(
         dA=dA, dB=dB, dC=dC, dD=dD, dbias=dbias, scratch=scratch, batches=batch, groups=groups,
         A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrix_strides(**matrices),
         HAS_D=job.D is not None, HAS_Z=job.z is not None, ADD=add,
-        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(grad_out, du, ddelta, dz), **tile.constants(),
+        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
     )  # fmt: skip
     sums = [slices.sum(0, dtype=torch.float64) for slices in (dA, dD, dbias)]
     return _Gradients(sums[0].t(), dB.sum(0), dC.sum(0), sums[1], sums[2], adjoints[:, 0].transpose(1, 2))

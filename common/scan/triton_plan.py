@@ -1,6 +1,5 @@
 """How the Triton scan deals work out: tile shapes, chunk length, and what the kernels may assume of strides and walks."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,9 +7,19 @@ from torch import Tensor
 
 STEPS = 4  # time steps read at once
 _WARPS_WANTED = 1584  # warps at work at once: 12 on each of 132 multiprocessors
-_STATES_A_THREAD = 16
+_RESIDENT = 12  # programs of the gradient kernel at once on a multiprocessor
 _AXES = "xyz"
 IDENTITY, RUNS_UP, RUNS_DOWN, GENERAL = range(4)
+
+
+class ThreadShape(NamedTuple):
+    """How a warp is dealt out: lanes that share the states of a channel, and states (of all channels) a thread keeps."""
+
+    state_lanes: int
+    states_a_thread: int
+
+
+FORWARD, ADJOINT, BACKWARD = ThreadShape(2, 16), ThreadShape(2, 16), ThreadShape(4, 8)
 
 
 class Plan(NamedTuple):
@@ -21,7 +30,6 @@ class Plan(NamedTuple):
     DH: int
     NL: int
     DL: int
-    warps: int
 
     @property
     def channels(self) -> int:
@@ -31,7 +39,7 @@ class Plan(NamedTuple):
     def constants(self) -> dict[str, int]:
         """The constants that every kernel takes."""
         shape = {"NH": self.NH, "DH": self.DH, "NL": self.NL, "DL": self.DL}
-        return {"CHUNK": self.chunk, "T": STEPS, "num_warps": self.warps, **shape}
+        return {"CHUNK": self.chunk, "T": STEPS, "num_warps": 1, "enable_fp_fusion": True, **shape}
 
 
 def chunk_length(batch: int, channels: int, length: int) -> int:
@@ -50,24 +58,18 @@ def chunk_count(batch: int, channels: int, length: int) -> int:
     return -(-length // chunk_length(batch, channels, length))
 
 
-def plan(
-    batch: int, channels: int, length: int, states: int, groups: int, state_lanes: int, lanes: int = 32, warps: int = 4
-) -> Plan:
-    """Choose the tile: ``state_lanes`` lanes of a warp share out the states, the rest the channels.
+def plan(batch: int, channels: int, length: int, states: int, groups: int, shape: ThreadShape, lanes: int = 32) -> Plan:
+    """Choose the tile of one program, a single warp: nothing then passes through shared memory or waits at a barrier.
 
-    A thread keeps about 16 states: N / NL states of as many channels as that leaves. Warps are halved while they would
-    sit beside the channels of a group.
+    ``shape`` says what suits 16 states; other counts keep its states a thread as far as they go.
     """
     padded = 1 << max(0, states - 1).bit_length()
-    NL = max(min(state_lanes, padded), min(padded // 8, lanes))
+    NL = max(min(shape.state_lanes, padded), min(padded * shape.state_lanes // 16, lanes))
     NH, DL = padded // NL, lanes // NL
-    channels_a_thread = max(1, min(_STATES_A_THREAD // NH, NL))
-    width = channels // groups
-    while warps > 1 and (width % (DL * channels_a_thread * warps) or width < DL * channels_a_thread * warps):
-        warps //= 2
-    while channels_a_thread > 1 and DL * channels_a_thread // 2 >= width:
+    channels_a_thread = max(1, shape.states_a_thread // NH)
+    while channels_a_thread > 1 and DL * channels_a_thread // 2 >= channels // groups:
         channels_a_thread //= 2
-    return Plan(chunk_length(batch, channels, length), NH, channels_a_thread * warps, NL, DL, warps)
+    return Plan(chunk_length(batch, channels, length), NH, channels_a_thread, NL, DL)
 
 
 class Walk(NamedTuple):
@@ -85,25 +87,30 @@ class Walk(NamedTuple):
 ALONG = Walk(IDENTITY, 1, 1, 0, 0, 0, 0)
 
 
-def walk_over(letters: str, shape: Sequence[int], aligned: bool) -> Walk:
-    """The walk of letters such as ``"yxZ"`` (slowest first, capitals backwards) over a row-major volume."""
+def walk_over(letters: str, shape: Sequence[int], neighbours: bool) -> Walk:
+    """The walk of letters such as ``"yxZ"`` (slowest first, capitals backwards) over a row-major volume.
+
+    ``neighbours``: z is contiguous and every row of it starts at a multiple of ``STEPS`` where its length is one.
+    """
     strides = {"x": shape[1] * shape[2], "y": shape[2], "z": 1}
     sizes = dict(zip(_AXES, shape, strict=True))
     axes = letters.lower()
     steps = [strides[a] * (-1 if letter.isupper() else 1) for a, letter in zip(axes, letters, strict=True)]
     base = sum((sizes[a] - 1) * strides[a] for a, letter in zip(axes, letters, strict=True) if letter.isupper())
-    runs = aligned and axes[2] == "z" and shape[2] % STEPS == 0
+    runs = neighbours and axes[2] == "z" and shape[2] % STEPS == 0
     mode = IDENTITY if letters == _AXES else GENERAL if not runs else RUNS_UP if letters[2] == "z" else RUNS_DOWN
     return Walk(mode, sizes[axes[1]], sizes[axes[2]], base, *steps)
 
 
-def aligned(tensors: Sequence[Tensor | None]) -> bool:
-    """Whether the last axis of every tensor given is contiguous and starts at multiples of ``STEPS``."""
-    return all(
-        t is None or (t.stride(-1) == 1 and all(s % STEPS == 0 for s in t.stride()[:-1])) for t in tensors
-    )
+def alignment(tensors: Sequence[Tensor | None]) -> int:
+    """What the strides of all but the last axis are multiples of: ``STEPS`` if the last is contiguous too, otherwise 1.
+
+    The kernels get these strides divided by it and multiply again, which tells the compiler.
+    """
+    given = [t.stride() for t in tensors if t is not None]
+    return STEPS if all(s[-1] == 1 and all(other % STEPS == 0 for other in s[:-1]) for s in given) else 1
 
 
-def scratch_programs(items: int, multiprocessors: int, warps: int) -> int:
+def scratch_programs(items: int, multiprocessors: int) -> int:
     """Programs of the gradient kernel: enough to fill the chip once, so that the scratch area stays small."""
-    return max(1, min(items, multiprocessors * math.ceil(16 / warps)))
+    return min(items, multiprocessors * _RESIDENT)

@@ -39,9 +39,10 @@ def state_numbers(NH: tl.constexpr, NL: tl.constexpr):
 
 
 @triton.jit
-def state_row(NH: tl.constexpr, NL: tl.constexpr):
-    """State numbers (1, NH, NL): how B and C are read."""
-    return tl.arange(0, NH)[None, :, None] * NL + tl.arange(0, NL)[None, None, :]
+def state_row(NH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr):
+    """State numbers (1, NH, NL, DL): how B and C are read, the lanes of different channels reading the same."""
+    row = tl.arange(0, NH)[None, :, None, None] * NL + tl.arange(0, NL)[None, None, :, None]
+    return row + tl.arange(0, DL)[None, None, None, :] * 0
 
 
 @triton.jit
@@ -73,7 +74,7 @@ def positions(t0, n1, n2, base, s0, s1, s2, unit, T: tl.constexpr, MODE: tl.cons
             first = first - (T - 1)
         at = tl.multiple_of(first, T) + j
     at = at.to(tl.int64)
-    if not ALIGNED:
+    if ALIGNED == 1:
         at = at * unit
     return at
 
@@ -85,41 +86,32 @@ def on4(row):
 
 
 @triton.jit
-def on3(row):
-    """(T,) as (T, 1, 1)."""
-    return row[:, None, None]
-
-
-@triton.jit
 def read(pointers, mask):
     """Load a tile as float32, zero where masked."""
     return tl.load(pointers, mask=mask, other=0.0).to(tl.float32)
 
 
 @triton.jit
-def pick(tile, index: tl.constexpr, T: tl.constexpr):
-    """Row ``index`` of a float32 (T, DH, NL, DL) tile, as (1, DH, NL, DL)."""
+def pick(tile, j: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr):
+    """Step ``j`` of a float32 (T, DH, NL, DL) tile that was read along a walk of this mode, as (1, DH, NL, DL)."""
+    index: tl.constexpr = T - 1 - j if MODE == 2 else j
     bits = tl.where(on4(tl.arange(0, T)) == index, tile.to(tl.int32, bitcast=True), 0)
     return tl.sum(bits, axis=0).to(tl.float32, bitcast=True)[None, :, :, :]
 
 
 @triton.jit
-def pick_states(tile, index: tl.constexpr, T: tl.constexpr):
-    """Row ``index`` of a float32 (T, NH, NL) tile, as (NH, 1, NL, 1)."""
-    bits = tl.where(on3(tl.arange(0, T)) == index, tile.to(tl.int32, bitcast=True), 0)
-    return tl.sum(bits, axis=0).to(tl.float32, bitcast=True)[:, None, :, None]
+def pick_states(tile, j: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr):
+    """Step ``j`` of a float32 (T, NH, NL, DL) tile, as (NH, 1, NL, DL)."""
+    index: tl.constexpr = T - 1 - j if MODE == 2 else j
+    bits = tl.where(on4(tl.arange(0, T)) == index, tile.to(tl.int32, bitcast=True), 0)
+    return tl.sum(bits, axis=0).to(tl.float32, bitcast=True)[:, None, :, :]
 
 
 @triton.jit
-def put(tile, index: tl.constexpr, value, T: tl.constexpr):
-    """The (T, DH, NL, DL) tile with row ``index`` replaced by (1, DH, NL, DL)."""
+def put(tile, j: tl.constexpr, value, T: tl.constexpr, MODE: tl.constexpr):
+    """The (T, a, NL, DL) tile with step ``j`` replaced by (1, a, NL, DL)."""
+    index: tl.constexpr = T - 1 - j if MODE == 2 else j
     return tl.where(on4(tl.arange(0, T)) == index, value, tile)
-
-
-@triton.jit
-def put_states(tile, index: tl.constexpr, value, T: tl.constexpr):
-    """The (T, NH, NL) tile with row ``index`` replaced by (1, NH, NL)."""
-    return tl.where(on3(tl.arange(0, T)) == index, value, tile)
 
 
 @triton.jit
@@ -132,23 +124,30 @@ def sum_states(tile, NL: tl.constexpr):
 
 
 @triton.jit
-def sum_channels(tile):
-    """Sum (NH, DH, NL, DL) over its channels: (1, NH, NL)."""
-    return tl.sum(tl.sum(tile, axis=1), axis=2)[None, :, :]
+def sum_channels(tile, DL: tl.constexpr):
+    """Sum (NH, DH, NL, DL) over its channels, every lane holding the result: (1, NH, NL, DL)."""
+    total = tl.sum(tile, axis=1)
+    return tl.broadcast_to(tl.sum(total, axis=2)[:, :, None], total.shape)[None, :, :, :]
 
 
 @triton.jit
 def softplus(x):
-    """log(1 + exp(x)), accurate for very negative x too.
+    """log(1 + exp(x)), accurate for very negative x too, with a single exponential and no division.
 
-    log1p(e) = 2 artanh(s), s = e / (2 + e), with e = exp(-|x|) in (0, 1]: seven terms of the series, the last rounded up
-    for the rest.
+    max(x, 0) + log1p(e), e = exp(-|x|) in [0, 1]; log1p(e) / e as a polynomial, a Chebyshev fit with error 1e-9.
     """
-    e = tl.exp(-tl.abs(x))
-    s = e / (2.0 + e)
-    q = s * s
-    series = 1.0 + q * (0.33333334 + q * (0.2 + q * (0.14285715 + q * (0.11111111 + q * (0.09090909 + q * 0.0845)))))
-    return tl.maximum(x, 0.0) + 2.0 * s * series
+    e = tl.exp2(-tl.abs(x) * LOG2_E)
+    p = 0.00197942909 * e - 0.013151147
+    p = p * e + 0.0409278039
+    p = p * e - 0.0817866252
+    p = p * e + 0.123712367
+    p = p * e - 0.160846017
+    p = p * e + 0.198849959
+    p = p * e - 0.249863668
+    p = p * e + 0.333324871
+    p = p * e - 0.499999792
+    p = p * e + 0.999999999
+    return tl.maximum(x, 0.0) + e * p
 
 
 @triton.jit
