@@ -9,7 +9,9 @@ from common.errors import InputError
 def scramble(network: nn.Module, scale: float = 0.05) -> nn.Module:
     """Give the near-zero field head weights that move something; returns the network in evaluation mode."""
     with torch.no_grad():
-        getattr(network, "backbone", network).head.weight.normal_(0.0, scale)
+        for name, module in network.named_modules():
+            if name.split(".")[-1] == "head":
+                module.weight.normal_(0.0, scale)
     return network.eval()
 
 
@@ -25,9 +27,9 @@ def check_starts_at_identity(network: nn.Module, shape) -> None:
     assert 0 < ddf.abs().max() < 0.05
 
 
-def check_batch_equals_singles(network: nn.Module, shape) -> None:
+def check_batch_equals_singles(network: nn.Module, shape, scale: float = 0.05) -> None:
     pairs = random_pair(shape, batch=2)
-    scramble(network)
+    scramble(network, scale)
     with torch.no_grad():
         together = network(pairs)
         singles = torch.cat([network(pair[None]) for pair in pairs])
@@ -46,9 +48,9 @@ def check_every_trainable_weight_learns(network: nn.Module, shape) -> None:
     assert all(p.grad is None for p in network.parameters() if not p.requires_grad)
 
 
-def check_autocast(network: nn.Module, shape, tolerance) -> None:
+def check_autocast(network: nn.Module, shape, tolerance, scale: float = 0.05) -> None:
     """In bfloat16 the field stays finite and within ``tolerance`` (relative to its size) of float32."""
-    scramble(network)
+    scramble(network, scale)
     pair = random_pair(shape)
     with torch.no_grad():
         full = network(pair)
@@ -59,9 +61,9 @@ def check_autocast(network: nn.Module, shape, tolerance) -> None:
     assert (half - full).pow(2).mean().sqrt() < tolerance * full.pow(2).mean().sqrt()
 
 
-def check_trace(network: nn.Module, shape) -> None:
+def check_trace(network: nn.Module, shape, scale: float = 0.05) -> None:
     """The traced network gives the same field, also for a batch."""
-    scramble(network)
+    scramble(network, scale)
     with torch.no_grad():
         traced = torch.jit.trace(network, random_pair(shape), check_trace=False)
         for batch in (1, 2):
