@@ -1,5 +1,6 @@
 """A progress bar for registrations that take longer than two seconds."""
 
+import sys
 import threading
 import time
 from typing import Any
@@ -10,6 +11,8 @@ from tqdm import tqdm
 
 #: What happens between two events of one pair, in order.
 STAGES = ("reading", "network", "results")
+#: Seconds between two redraws where stderr is a file: a log needs no second hand.
+QUIET = 30.0
 
 
 class StageProgress:
@@ -48,7 +51,7 @@ class StageProgress:
         while not done.wait(wait):
             bar.refresh()
             bar.last_print_t = time.time()  # tqdm's own mark that the bar has been seen and has to be closed
-            wait = 1.0
+            wait = 1.0 if sys.stderr.isatty() else QUIET
 
     def _show(self, stage: str) -> None:
         if self._bar is not None:

@@ -30,6 +30,16 @@ def test_every_type_of_nifti(tmp_path, dtype):
     assert set(image.meta) >= {"affine", "filename_or_obj"}
 
 
+@pytest.mark.parametrize("dtype", [">i2", ">f4", "<u2"])
+def test_both_byte_orders(tmp_path, dtype):
+    order = nib.volumeutils.endian_codes[dtype[0]]
+    header = nib.Nifti1Header(endianness=order)
+    header.set_data_dtype(np.dtype(dtype))
+    nib.save(nib.Nifti1Image(volume(dtype), AFFINE, header), tmp_path / "a.nii")
+    assert nib.load(tmp_path / "a.nii").get_data_dtype().byteorder in (dtype[0], "=")
+    assert np.array_equal(load_image(str(tmp_path / "a.nii"), "fixed")[0].numpy(), volume())
+
+
 def test_slope_and_intercept(tmp_path):
     image = nib.Nifti1Image(volume("i2"), AFFINE)
     image.header.set_slope_inter(0.5, -3)
@@ -189,6 +199,33 @@ def test_a_folder_without_dicom_is_told(tmp_path):
     pytest.importorskip("itk")
     with pytest.raises(InputError, match="0 DICOM series"):
         load_image(str(tmp_path), "fixed")
+
+
+def test_a_folder_with_a_dicom_series(tmp_path):
+    itk = pytest.importorskip("itk")
+    values = volume("i2")
+    root = "1.2.826.0.1.3680043.2.1125.1"
+    for k in range(SHAPE[2]):
+        plane = itk.image_from_array(np.ascontiguousarray(values[:, :, k].T[None]))
+        plane.SetSpacing([1.5, 2.0, 3.0])
+        plane.SetOrigin([10, 20, 30 + 3.0 * k])
+        tags = plane.GetMetaDataDictionary()
+        for tag, text in {
+            "0008|0060": "MR",
+            "0020|000d": f"{root}.1",
+            "0020|000e": f"{root}.2",
+            "0020|0013": k,
+        }.items():
+            tags[tag] = str(text)
+        gdcm = itk.GDCMImageIO.New()
+        gdcm.KeepOriginalUIDOn()
+        writer = itk.ImageFileWriter.New(plane)
+        writer.SetFileName(str(tmp_path / f"{SHAPE[2] - k}.dcm"))  # names in the wrong order
+        writer.SetImageIO(gdcm)
+        writer.Update()
+    image = load_image(str(tmp_path), "fixed")
+    assert np.array_equal(image[0].numpy(), values)
+    assert np.allclose(image.affine, [[-1.5, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]])
 
 
 def test_something_else_than_a_path_is_told():
