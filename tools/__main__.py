@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "demo": "tools.demo",
     "doctor": "tools.doctor",
     "gpu_checks": "tools.gpu_checks",
+    "picture": "tools.picture",
 }
 
 
