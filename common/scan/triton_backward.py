@@ -1,12 +1,13 @@
-"""Triton kernels of the selective scan's gradients; imported by ``common.scan.triton_gpu`` alone (they need ``triton``).
+"""Triton kernels of the selective scan's gradients; imported by ``common.scan.triton_launch`` alone.
 
 With y_t = C_t h_t and h_t = a_t h_(t-1) + x_t B_t (a = exp(step A), x = step u), the gradient g_t of h_t runs backwards
-in time: g_t = C_t dy_t + r, and r = a_t g_t is what step t hands to step t - 1. ``chunk_adjoints`` computes every chunk's
-r from zero, ``carry_states`` carries it across chunks, ``chunk_gradients`` then walks every chunk: forward once, leaving a
-state per T steps in a scratch area that each program uses again and again, and backward with T states in registers.
+in time: g_t = C_t dy_t + r, and r = a_t g_t is what step t hands to step t - 1. ``chunk_adjoints`` computes every
+chunk's r from zero, ``carry_states`` carries it across chunks, ``chunk_gradients`` then walks every chunk: forward
+once, leaving a state per T steps in a scratch area that each program uses again and again, and backward with T states
+in registers.
 
-No atomic additions: sums over channels go to one slice per block of channels, sums over time to one slice per chunk, and
-the caller adds the slices up. The same inputs give the same bits every time.
+No atomic additions: sums over channels go to one slice per block of channels, sums over time to one slice per chunk,
+and the caller adds the slices up. The same inputs give the same bits every time.
 """
 
 import triton
@@ -51,11 +52,12 @@ def chunk_adjoints(
     delta_b, delta_d, delta_l, z_b, z_d, z_l, dout_b, dout_d, dout_l, A_d, A_n, C_b, C_g, C_n, C_l,
     channels, width, blocks, length, chunk_count, state_count,
     unit, n1, n2, base, s0, s1, s2, to_base, to_s0, to_s1, to_s2,
-    CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr, ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
+    CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr,
+    ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
     TAIL: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_Z: tl.constexpr,
     NH: tl.constexpr, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr,
 ):  # fmt: skip
-    """What every chunk hands to the one before it when nothing comes from behind, to adjoints[b, chunk]; sums as forward."""
+    """What every chunk hands to the one before it when nothing comes from behind, to adjoints[b, chunk]; sums too."""
     chunk, batch = tl.program_id(0), tl.program_id(2).to(tl.int64)
     group, d, known = place(tl.program_id(1), blocks, width, DH, NL, DL)
     delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED
@@ -119,14 +121,16 @@ def chunk_gradients(
     A_d, A_n, B_b, B_g, B_n, B_l, C_b, C_g, C_n, C_l,
     batches, groups, channels, width, blocks, length, chunk_count, state_count,
     unit, n1, n2, base, s0, s1, s2, to_base, to_s0, to_s1, to_s2,
-    CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr, ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
+    CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr,
+    ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
     TAIL: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_D: tl.constexpr, HAS_Z: tl.constexpr,
     ADD: tl.constexpr,
     NH: tl.constexpr, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr,
 ):  # fmt: skip
-    """All gradients. A program takes one (chunk, block of channels, image) after the other and keeps its scratch area.
+    """All gradients. A program takes one (chunk, block of channels, image) after the other, with one scratch area.
 
-    dB, dC: (blocks, batch, groups, N, L) slices; dA: (batch * chunks, N, channels); dD, dbias: (batch * chunks, channels).
+    dB, dC: (blocks, batch, groups, N, L) slices; dA: (batch * chunks, N, channels); dD, dbias:
+    (batch * chunks, channels).
     """
     u_b, u_d = u_b * ALIGNED, u_d * ALIGNED
     delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED

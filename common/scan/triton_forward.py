@@ -1,8 +1,8 @@
-"""Triton kernels of the forward selective scan; imported by ``common.scan.triton_gpu`` alone, since they need ``triton``.
+"""Triton kernels of the forward selective scan; imported by ``common.scan.triton_launch`` alone.
 
-Time is cut into chunks that are worked on at once, so that one image fills the chip: ``chunk_summaries`` runs every chunk
-from a zero state, ``carry_states`` turns that into the state before every chunk, ``chunk_outputs`` runs every chunk again
-from there. Reading the inputs twice costs less than the one pass over a sequence that cannot be split.
+Time is cut into chunks that are worked on at once, so that one image fills the chip: ``chunk_summaries`` runs every
+chunk from a zero state, ``carry_states`` turns that into the state before every chunk, ``chunk_outputs`` runs every
+chunk again from there. Reading the inputs twice costs less than one pass over a sequence that cannot be split.
 """
 
 import triton
@@ -10,7 +10,6 @@ import triton.language as tl
 
 from common.scan.triton_tiles import (
     LOG2_E,
-    carry_states,
     is_first_lane,
     on4,
     pick,
@@ -32,11 +31,12 @@ def chunk_summaries(
     u_b, u_d, u_l, delta_b, delta_d, delta_l, A_d, A_n, B_b, B_g, B_n, B_l,
     channels, width, blocks, length, chunk_count, state_count,
     unit, n1, n2, base, s0, s1, s2,
-    CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr, TAIL: tl.constexpr,
+    CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr,
+    ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr, TAIL: tl.constexpr,
     SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr,
     NH: tl.constexpr, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr,
 ):  # fmt: skip
-    """Last state of every chunk begun at zero, to states[b, chunk + 1], and the sum of its step sizes, to sums[b, chunk]."""
+    """Last state of every chunk begun at zero, to states[b, chunk + 1], and its sum of step sizes, to sums."""
     chunk, batch = tl.program_id(0), tl.program_id(2).to(tl.int64)
     group, d, known = place(tl.program_id(1), blocks, width, DH, NL, DL)
     u_b, u_d = u_b * ALIGNED, u_d * ALIGNED
@@ -76,12 +76,13 @@ def chunk_outputs(
     A_d, A_n, B_b, B_g, B_n, B_l, C_b, C_g, C_n, C_l,
     channels, width, blocks, length, chunk_count, state_count,
     unit, n1, n2, base, s0, s1, s2, to_base, to_s0, to_s1, to_s2,
-    CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr, ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
+    CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr,
+    ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
     TAIL: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_D: tl.constexpr, HAS_Z: tl.constexpr,
     ADD: tl.constexpr,
     NH: tl.constexpr, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr,
 ):  # fmt: skip
-    """Outputs of every chunk from its true first state; z is read, and out written (or added to) along the second walk."""
+    """Outputs of every chunk from its true first state; the second walk is that of z and out. ADD: add to out."""
     chunk, batch = tl.program_id(0), tl.program_id(2).to(tl.int64)
     group, d, known = place(tl.program_id(1), blocks, width, DH, NL, DL)
     u_b, u_d = u_b * ALIGNED, u_d * ALIGNED

@@ -1,4 +1,4 @@
-"""How the Triton scan deals work out: tile shapes, chunk length, and what the kernels may assume of strides and walks."""
+"""How the Triton scan deals work out: tile shapes, chunk length, and what kernels may assume of strides and walks."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ IDENTITY, RUNS_UP, RUNS_DOWN, GENERAL = range(4)
 
 
 class ThreadShape(NamedTuple):
-    """How a warp is dealt out: lanes that share the states of a channel, and states (of all channels) a thread keeps."""
+    """How a warp is dealt out: lanes that share a channel's states, and states (of all channels) a thread keeps."""
 
     state_lanes: int
     states_a_thread: int
@@ -87,17 +87,14 @@ class Walk(NamedTuple):
 ALONG = Walk(IDENTITY, 1, 1, 0, 0, 0, 0)
 
 
-def walk_over(letters: str, shape: Sequence[int], neighbours: bool) -> Walk:
-    """The walk of letters such as ``"yxZ"`` (slowest first, capitals backwards) over a row-major volume.
-
-    ``neighbours``: z is contiguous and every row of it starts at a multiple of ``STEPS`` where its length is one.
-    """
+def walk_over(letters: str, shape: Sequence[int]) -> Walk:
+    """The walk of letters such as ``"yxZ"`` (slowest first, capitals backwards) over a row-major volume."""
     strides = {"x": shape[1] * shape[2], "y": shape[2], "z": 1}
     sizes = dict(zip(_AXES, shape, strict=True))
     axes = letters.lower()
     steps = [strides[a] * (-1 if letter.isupper() else 1) for a, letter in zip(axes, letters, strict=True)]
     base = sum((sizes[a] - 1) * strides[a] for a, letter in zip(axes, letters, strict=True) if letter.isupper())
-    runs = neighbours and axes[2] == "z" and shape[2] % STEPS == 0
+    runs = axes[2] == "z" and shape[2] % STEPS == 0
     mode = IDENTITY if letters == _AXES else GENERAL if not runs else RUNS_UP if letters[2] == "z" else RUNS_DOWN
     return Walk(mode, sizes[axes[1]], sizes[axes[2]], base, *steps)
 

@@ -3,14 +3,15 @@
 Imported by the kernels alone, since it needs ``triton``.
 
 A program holds its states as one (NH, DH, NL, DL) tile with state index ``nh * NL + nl`` and channel ``dh * DL + dl``.
-Triton deals a tile's last axes out to the lanes, so with DL * NL lanes a thread keeps NH states of DH / warps channels in
-registers. Sums over states then cost log2(NL) shuffles, sums over channels log2(DL), each on what is left after adding up
-inside the thread. Time is walked step by step: a state costs one exponential and a few multiplications, without the
-shuffles that an associative scan over time would need.
+Triton deals a tile's last axes out to the lanes of the one warp that a program has, DL * NL of them, so a thread keeps
+NH states of DH channels in registers. Sums over states then cost log2(NL) shuffles, sums over channels log2(DL), each
+on what is left after adding up inside the thread. Time is walked step by step: a state costs one exponential and three
+multiplications, without the shuffles that an associative scan over time would need.
 
-Sequences are read ``T`` steps at once, one vector access where time is contiguous. A step is then picked from the tile by
-a sum over conditions that are constants in each register, which the compiler folds away. Strides of channels and states
-are kept from specialisation, because a stride known to be 1 would turn those layouts round.
+Sequences are read ``T`` steps at once, one vector access where time is contiguous; lanes that need the same numbers
+read the same addresses. A step is then picked from the tile by a sum over conditions that are constants in each
+register, which the compiler folds away, and no number passes through shared memory. Strides of channels and states are
+kept from specialisation, because a stride known to be 1 would make Triton deal the lanes out along it.
 """
 
 import triton
@@ -55,10 +56,10 @@ def is_first_lane(NL: tl.constexpr):
 def positions(t0, n1, n2, base, s0, s1, s2, unit, T: tl.constexpr, MODE: tl.constexpr, ALIGNED: tl.constexpr):
     """Memory positions (T,), int64, of the steps t0 .. t0 + T - 1, in falling time where MODE is 2.
 
-    MODE 0: a step's number is its position. Otherwise step t has counters (t // n2 // n1, t // n2 % n1, t % n2) and lies
-    at ``base`` plus the counters times s0, s1, s2. MODE 1 and 2 promise that s2 is 1 and -1 and that T divides n2, s0 and
-    s1, so that the T positions are neighbours and aligned; MODE 3 promises nothing. ``unit`` is 1: multiplying by a number
-    that the compiler does not know keeps it from dealing unaligned neighbours out to different lanes.
+    MODE 0: a step's number is its position. Otherwise step t has counters (t // n2 // n1, t // n2 % n1, t % n2) and
+    lies at ``base`` plus the counters times s0, s1, s2. MODE 1 and 2 promise that s2 is 1 and -1 and that T divides n2,
+    s0 and s1, so that the T positions are neighbours and aligned; MODE 3 promises nothing. ``unit`` is 1: multiplying
+    by a number that the compiler does not know keeps it from dealing unaligned neighbours out to different lanes.
     """
     j = tl.arange(0, T)
     if MODE == 0:
@@ -170,8 +171,8 @@ def carry_states(
 ):  # fmt: skip
     """Carry states across chunks, in place: states[b, k + 1] = decay_k states[b, k] + what states[b, k + 1] held.
 
-    ``states`` is (batch, chunks + 1, N, channels), ``sums`` the step sizes' sums (batch, chunks, channels). With REVERSE
-    the carry runs from the end: states[b, k] = decay_k states[b, k + 1] + what states[b, k] held.
+    ``states`` is (batch, chunks + 1, N, channels), ``sums`` the sums of step sizes (batch, chunks, channels). With
+    REVERSE the carry runs from the end: states[b, k] = decay_k states[b, k + 1] + what states[b, k] held.
     """
     batch = tl.program_id(1).to(tl.int64)
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
