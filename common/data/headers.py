@@ -129,6 +129,9 @@ def _warn_of_codes(header: nib.Nifti1Header, affine: np.ndarray, name: str) -> N
                 name,
                 difference,
             )
+    if header.get_xyzt_units()[0] not in ("mm", "unknown"):
+        unit = header.get_xyzt_units()[0]
+        logger.warning("%s: its unit is %s; it is read as millimetres, ITK and ANTs convert it", name, unit)
     if np.linalg.norm(affine[:3, :3], axis=0).min() > 0 and shear_of(affine) > ITK_SHEAR:
         logger.warning("%s: its axes are not orthogonal; ITK and ANTs do not read such a header", name)
 

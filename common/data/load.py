@@ -67,7 +67,10 @@ class LoadPaird(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace the paths by images."""
-        out = {key: value for key, value in data.items() if value not in (None, "")}  # None does not collate
+        # None does not collate, and an empty path stands for one that was not given.
+        out = {
+            key: value for key, value in data.items() if not (value is None or (isinstance(value, str) and not value))
+        }
         out["clock"] = {"start": time.perf_counter()}
         with stage(out, "load"):
             for key in (*self.keys, *(key for key in LABEL_KEYS if key in out)):

@@ -95,7 +95,7 @@ class SaveRegistrationd(Transform):
             "field": field_figures(jacobian, lengths(field), mask),
         }
         if metrics["identical_inputs"]:
-            metrics["note"] = "fixed and moving are identical: the field was set to zero"
+            metrics["note"] = "fixed and moving are the same image: the field was set to zero"
         if data.get("true_field"):
             values, true_grid = read_field(str(data["true_field"]))
             truth = resample(values, true_grid.affine, grid, fill=None)

@@ -26,6 +26,9 @@ from common.geometry import (
 
 logger = logging.getLogger(__name__)
 
+#: Difference of intensities in [0, 1] up to which two images count as the same: that of two interpolations.
+SAME = 1e-3
+
 
 def grid_of(image: MetaTensor) -> Grid:
     """Grid of a (C, X, Y, Z) image."""
@@ -60,7 +63,8 @@ class ToNetworkGridd(Transform):
 
     One interpolation an image; finer images are blurred first (``smooth_for``). The grid is ``network_grid``'s and is
     the affine of ``image``. An optional ``alignment`` in the dictionary, (4, 4) from the fixed image's world to the
-    moving image's in RAS millimetres, is applied to the moving image.
+    moving image's in RAS millimetres, is applied to the moving image. ``identical_inputs`` is true where the channels
+    agree to 0.001.
 
     Args:
         spacing: millimetres: one number, or three equal ones.
@@ -91,7 +95,11 @@ class ToNetworkGridd(Transform):
         out = dict(data)
         with stage(out, "network_grid"):
             grid = self._grid(out)
+            if out.get("identical_inputs"):
+                out.pop("alignment", None)
             pair = [self._channel(out["moving"], grid, out.get("alignment")), self._channel(out["fixed"], grid)]
+            # The same image may come in another orientation or type: on one grid it is the same again.
+            out["identical_inputs"] = torch.allclose(pair[0], pair[1], rtol=0, atol=SAME)
             out["image"] = MetaTensor(torch.cat(pair), affine=torch.from_numpy(grid.affine.copy()))
         return out
 
@@ -126,7 +134,8 @@ class ToFixedGridd(Transform):
     (joined with ``alignment`` where given). ``moved`` is the moving image, from its own voxels, interpolated once
     (trilinear) through that field; ``moved_label`` likewise by nearest neighbour. Where the field points out of the
     moving image, ``moved`` is its background value (its minimum where it has none), noted as ``outside_value``; labels
-    are 0. For two identical images on one grid the field is exactly zero, and the network's own is only noted.
+    are 0. For two images that are the same on the network grid the field is exactly zero, and the network's own is only
+    noted (``network_max_voxel``).
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -142,11 +151,11 @@ class ToFixedGridd(Transform):
             if not bool(torch.isfinite(pred).all()):
                 raise RuntimeError(f"the network's field is not finite for {fixed.meta['filename_or_obj']}")
             out["network_max_voxel"] = float(lengths(pred).max())
-            grid, alignment = grid_of(fixed), out.get("alignment")
             if out.get("identical_inputs"):
                 logger.warning("fixed and moving are the same image: the field is set to zero")
-                pred, alignment = torch.zeros_like(pred), None
-            ddf = carry_ddf(pred, out["image"].affine.numpy(), grid, alignment)
+                pred = torch.zeros_like(pred)
+            grid = grid_of(fixed)
+            ddf = carry_ddf(pred, out["image"].affine.numpy(), grid, out.get("alignment"))
             out["outside_value"] = outside_value(moving.as_tensor())
             out["ddf"] = _on(ddf, fixed)
             out["moved"] = _on(through(moving, ddf, grid, fill=out["outside_value"]), fixed)

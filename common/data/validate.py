@@ -62,7 +62,7 @@ def _box(points: Array) -> str:
 
 
 class ValidatePaird(Transform):
-    """Check a loaded pair, and note under ``identical_inputs`` whether both images are the same on the same grid.
+    """Check a loaded pair, and note under ``identical_inputs`` whether both files hold the same image at the same place.
 
     Args:
         require_overlap: refuse pairs whose foregrounds do not overlap in the world. Switch off where an alignment is

@@ -183,6 +183,23 @@ def test_identical_images_give_a_zero_field_and_say_so(tmp_path, caplog):
     assert np.allclose(moved, np.asarray(nib.load(fixed).dataobj), atol=1e-3)
 
 
+@pytest.mark.parametrize("code", ["LPI", "SAR"])
+def test_the_same_image_in_another_orientation_and_type_is_identical(tmp_path, code):
+    fixed = nib.load(make_image(tmp_path / "f.nii", degrees=(3, 5, 7)))
+    volume, affine = reorient(np.asarray(fixed.dataobj), fixed.affine, code)
+    nib.save(nib.Nifti1Image(volume.astype("f8") * 10 + 5, affine), tmp_path / "m.nii")
+    out = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, WavyNetwork(3.0))
+    assert out["identical_inputs"] is True
+    assert float(out["ddf"].abs().max()) == 0
+
+
+def test_a_slightly_moved_image_is_not_identical(tmp_path):
+    make_image(tmp_path / "f.nii")
+    make_image(tmp_path / "m.nii", shift=(0.3, 0, 0))
+    out = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, WavyNetwork(1.0))
+    assert out["identical_inputs"] is False
+
+
 def test_a_field_of_nan_is_no_result(tmp_path):
     make_image(tmp_path / "f.nii")
     make_image(tmp_path / "m.nii", deform=2.0)
