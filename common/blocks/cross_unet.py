@@ -129,7 +129,8 @@ class CrossUNet(nn.Module):
         head_deviation: float | None = 1e-5,
         checkpointing: bool = False,
         finer_blocks: str = "first",
-        gated: bool = False,
+        gated_encoder: bool = False,
+        gated_decoder: bool = False,
     ) -> None:
         """Build the backbone.
 
@@ -145,7 +146,8 @@ class CrossUNet(nn.Module):
             head_deviation: standard deviation of the head's initial weights, None for PyTorch's default.
             checkpointing: recompute blocks in the backward pass instead of keeping their features.
             finer_blocks: see ``CrossStage``.
-            gated: see ``CrossStage``.
+            gated_encoder: learned gates in the encoder's stages, see ``CrossStage``.
+            gated_decoder: the same in the decoder.
 
         Raises:
             ValueError: not four levels.
@@ -157,7 +159,7 @@ class CrossUNet(nn.Module):
         total = sum(depths)
         rates = [drop_path_rate * i / max(total - 1, 1) for i in range(total)]
 
-        def stage(level: int) -> CrossStage:
+        def stage(level: int, gated: bool) -> CrossStage:
             start = sum(depths[:level])
             blocks = [
                 CrossBlock(widths[level], num_heads[level], window_size, mlp_ratio, rate, fill_all_neighbours)
@@ -168,10 +170,10 @@ class CrossUNet(nn.Module):
             return made
 
         self.patch_embedding = nn.Conv3d(1, embed_dim, PATCH, stride=PATCH)
-        self.encoder = nn.ModuleList(stage(i) for i in range(LEVELS))
+        self.encoder = nn.ModuleList(stage(i, gated_encoder) for i in range(LEVELS))
         self.mergings = nn.ModuleList(Merging(width) for width in widths[:-1])
         self.bottleneck_norm = nn.LayerNorm(widths[-1])
-        self.decoder = nn.ModuleList(stage(i) for i in reversed(range(LEVELS)))
+        self.decoder = nn.ModuleList(stage(i, gated_decoder) for i in reversed(range(LEVELS)))
         self.expansions = nn.ModuleList(Expansion(width) for width in reversed(widths[1:]))
         linears: list[nn.Module] = [nn.Linear(2 * width, width) for width in reversed(widths)]
         linears[0] = linears[0].requires_grad_(False) if unused_weights else nn.Identity()

@@ -8,9 +8,18 @@ from torch import Tensor, nn
 NORMS = ("instance", "batch", "group")
 
 
+class InstanceNorm(nn.InstanceNorm3d):
+    """Instance norm with scale and bias that takes a grid of one voxel too: nothing varies there, the bias is left."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, X, Y, Z) -> (N, C, X, Y, Z)."""
+        # The functional form refuses one voxel; the operator behind it does not.
+        return torch.instance_norm(input, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
+
+
 def _norm(kind: str, channels: int) -> nn.Module:
     if kind == "instance":
-        return nn.InstanceNorm3d(channels, affine=True)
+        return InstanceNorm(channels, affine=True)
     if kind == "batch":
         return nn.BatchNorm3d(channels)
     if kind == "group":

@@ -64,7 +64,8 @@ def check_autocast(network: nn.Module, shape, tolerance, scale: float = 0.05) ->
 def check_trace(network: nn.Module, shape, scale: float = 0.05) -> None:
     """The traced network gives the same field, also for a batch."""
     scramble(network, scale)
-    with torch.no_grad():
+    # Without the optimiser, which takes seconds at the first calls.
+    with torch.no_grad(), torch.jit.optimized_execution(False):
         traced = torch.jit.trace(network, random_pair(shape), check_trace=False)
         for batch in (1, 2):
             pair = random_pair(shape, batch, seed=5)
