@@ -36,7 +36,7 @@ def load_image(path: str, role: str) -> MetaTensor:
     # ITK's Python wheels wrap few pixel types; read as float they all work. Labels are exact up to 2^24.
     reader = NibabelReader() if is_nibabel_file(path) else ITKReader(pixel_type=_itk_float())
     try:
-        # The reader goes in twice: for the constructor it is all there is to look for, for the call it may raise its own.
+        # To the constructor it is then the only reader to look for; to the call, so that its own errors come through.
         volume = LoadImage(reader=reader, image_only=True, dtype=np.float32)(path, reader=reader)
     except READ_ERRORS as error:
         lines = str(error).strip().splitlines() or ["no further text"]
@@ -56,6 +56,10 @@ def _itk_float() -> Any:
     return itk.F
 
 
+def _empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value)
+
+
 class LoadPaird(MapTransform):
     """Load ``fixed`` and ``moving``, and the label maps among ``LABEL_KEYS`` that the dictionary has.
 
@@ -68,9 +72,7 @@ class LoadPaird(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace the paths by images."""
         # None does not collate, and an empty path stands for one that was not given.
-        out = {
-            key: value for key, value in data.items() if not (value is None or (isinstance(value, str) and not value))
-        }
+        out = {key: value for key, value in data.items() if not _empty(value)}
         out["clock"] = {"start": time.perf_counter()}
         with stage(out, "load"):
             for key in (*self.keys, *(key for key in LABEL_KEYS if key in out)):

@@ -62,7 +62,7 @@ def _box(points: Array) -> str:
 
 
 class ValidatePaird(Transform):
-    """Check a loaded pair, and note under ``identical_inputs`` whether both files hold the same image at the same place.
+    """Check a loaded pair, and note under ``identical_inputs`` whether both are one image at one place.
 
     Args:
         require_overlap: refuse pairs whose foregrounds do not overlap in the world. Switch off where an alignment is
