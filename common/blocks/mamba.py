@@ -17,7 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.blocks.mamba_stream import MambaWeights, can_stream, stream_mamba
 from common.scan import selective_scan
+
+STREAM_FROM = 2048  # tokens; below, one pass through the plain block is as fast
 
 
 class MambaBlock(nn.Module):
@@ -47,26 +50,48 @@ class MambaBlock(nn.Module):
         self.out_proj = nn.Linear(inner, d_model, bias=False)
         init_step_size(self.dt_proj.weight, self.dt_proj.bias, rank)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map tokens (B, L, C) to tokens (B, L, C)."""
+    def forward(
+        self, tokens: Tensor, norm_weight: Tensor | None = None, norm_bias: Tensor | None = None, norm_eps: float = 1e-5
+    ) -> Tensor:
+        """Map tokens (B, L, C) to tokens (B, L, C), through a LayerNorm with these parameters first if they are given.
+
+        In inference on the CPU long sequences are streamed (``common.blocks.mamba_stream``): the same numbers to
+        rounding, faster, and in memory that does not grow with L.
+        """
         # tokens: (B, L, C)
+        if not torch.jit.is_scripting() and not torch.jit.is_tracing():
+            streamed = self._stream(tokens, norm_weight, norm_bias, norm_eps)
+            if streamed is not None:
+                return streamed
+        if norm_weight is not None:
+            tokens = F.layer_norm(tokens, tokens.shape[-1:], norm_weight, norm_bias, norm_eps)
         u, z = self.in_proj(tokens).chunk(2, dim=-1)  # (B, L, I) each
         u = F.silu(self.conv1d(u.transpose(1, 2))[..., : tokens.shape[1]])  # (B, I, L)
         parameters = self.x_proj(u.transpose(1, 2))  # (B, L, R + 2N)
         low, B, C = parameters.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        delta = F.linear(low, self.dt_proj.weight)  # (B, L, I); the scan adds the bias
-        y = selective_scan(
-            u,
-            delta.transpose(1, 2),
-            -torch.exp(self.A_log),
-            B.transpose(1, 2),
-            C.transpose(1, 2),
-            self.D,
-            z=z.transpose(1, 2),
-            delta_bias=self.dt_proj.bias,
-            delta_softplus=True,
-        )
+        delta = F.linear(low, self.dt_proj.weight).transpose(1, 2)  # (B, I, L); the scan adds the bias
+        A, B, C, z = -torch.exp(self.A_log), B.transpose(1, 2), C.transpose(1, 2), z.transpose(1, 2)
+        if torch.jit.is_scripting():
+            y = torch.ops.registration.selective_scan(
+                u, delta, A, B.unsqueeze(1), C.unsqueeze(1), self.D, z, self.dt_proj.bias, None, True, False, "auto"
+            )[0]
+        else:
+            y = selective_scan(u, delta, A, B, C, self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True)
         return self.out_proj(y.transpose(1, 2))  # (B, L, C)
+
+    @torch.jit.unused
+    def _stream(
+        self, tokens: Tensor, norm_weight: Tensor | None, norm_bias: Tensor | None, norm_eps: float
+    ) -> Tensor | None:
+        """The streamed result, or None where the plain block has to do it."""
+        if torch.compiler.is_compiling() or tokens.shape[1] < STREAM_FROM:
+            return None
+        assert self.conv1d.bias is not None
+        weights = MambaWeights(
+            self.in_proj.weight, self.conv1d.weight, self.conv1d.bias, self.x_proj.weight, self.dt_proj.weight,
+            self.dt_proj.bias, -torch.exp(self.A_log), self.D, self.out_proj.weight, norm_weight, norm_bias, norm_eps,
+        )  # fmt: skip
+        return stream_mamba(tokens, weights) if can_stream(tokens, weights) else None
 
 
 def init_step_size(

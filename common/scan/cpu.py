@@ -20,7 +20,7 @@ from common.scan.operator import empty_like_sequence
 
 WIDTH, STEPS = 16, 32
 LOG2_E = 1.4426950408889634
-_NO_WALK = np.empty(0, np.int64)
+NO_WALK = np.empty(0, np.int64)
 _SMALL = 1 << 17  # channels * steps * states below which a second thread costs more than it brings
 
 
@@ -268,11 +268,11 @@ def _problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus) -> Problem:
     return Problem(
         sizes, sequence(u.float(), groups), sequence(delta.float(), groups),
         None if z is None else sequence(z.float(), groups), grouped_sequence(B.float()), grouped_sequence(C.float()),
-        Parameters.of(sizes, A, D, delta_bias), delta_softplus, [_NO_WALK] * groups, [_NO_WALK] * groups, False,
+        Parameters.of(sizes, A, D, delta_bias), delta_softplus, [NO_WALK] * groups, [NO_WALK] * groups, False,
     )  # fmt: skip
 
 
-def _first_state(sizes: Sizes, initial_state: Tensor | None) -> Tensor:
+def first_state(sizes: Sizes, initial_state: Tensor | None) -> Tensor:
     """The state before the first step, in tiles (batch, groups * tiles, N, 16)."""
     if initial_state is None:
         return torch.zeros(sizes.batch, sizes.groups * sizes.tiles, sizes.states, WIDTH)
@@ -285,10 +285,14 @@ def forward(u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplu
     if may_overflow(delta, A, delta_bias, delta_softplus):
         options = {"delta_softplus": delta_softplus, "save": False}
         out, last_state, saved = chunked.forward(u, delta, A, B, C, D, z, delta_bias, initial_state, **options)
-        return out, last_state, saved.new_zeros(saved_shape(*u.shape, A.shape[1])) if save else saved
+        return (
+            out,
+            last_state,
+            saved.new_zeros(saved_shape(u.shape[0], u.shape[1], u.shape[2], A.shape[1])) if save else saved,
+        )
     problem = _problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     sizes = problem.sizes
-    state = _first_state(sizes, initial_state)
+    state = first_state(sizes, initial_state)
     saved = torch.empty(saved_shape(u.shape[0], u.shape[1], u.shape[2], A.shape[1]) if save else (0,))
     out = empty_like_sequence(u).float()
     problem.scan(sequence(out, sizes.groups), state.view(-1).numpy(), saved.view(-1).numpy())
@@ -305,7 +309,7 @@ def backward(grad_out, grad_last_state, saved, u, delta, A, B, C, D, z, delta_bi
         saved = forward(*inputs, delta_softplus=delta_softplus, save=True)[2]
     problem = _problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     sizes, groups = problem.sizes, problem.sizes.groups
-    carry = _first_state(sizes, grad_last_state)
+    carry = first_state(sizes, grad_last_state)
     g_u, g_delta = empty_like_sequence(u).float(), empty_like_sequence(delta).float()
     g_z = None if z is None else empty_like_sequence(z).float()
     g_B, g_C, sums = problem.gradients(
@@ -315,5 +319,15 @@ def backward(grad_out, grad_last_state, saved, u, delta, A, B, C, D, z, delta_bi
     total = sizes.from_tiles(sums, 0)  # (channels, N + 2)
     g_A, g_D, g_bias = total[:, :-2], total[:, -2], total[:, -1]
     g_state = sizes.from_tiles(carry, 1)
-    pairs = ((g_u, u), (g_delta, delta), (g_A, A), (g_B, B), (g_C, C), (g_D, D), (g_z, z), (g_bias, delta_bias))
-    return [None if t is None else g.to(t.dtype) for g, t in (*pairs, (g_state, initial_state))]
+    pairs: tuple[tuple[Tensor | None, Tensor | None], ...] = (
+        (g_u, u),
+        (g_delta, delta),
+        (g_A, A),
+        (g_B, B),
+        (g_C, C),
+        (g_D, D),
+        (g_z, z),
+        (g_bias, delta_bias),
+    )
+    pairs += ((g_state, initial_state),)
+    return [None if t is None or g is None else g.to(t.dtype) for g, t in pairs]

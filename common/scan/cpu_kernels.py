@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The CPU kernels: forward and backward over tiles of sixteen channels, compiled by numba, no Python inside.
 
 Loop order: chunks of ``STEPS`` steps outermost, so that B and C of a chunk and all its rows of u are read once, while
@@ -119,8 +120,8 @@ def read_matrix(buffer, at, source, base, state_stride, rows, states, steps):
 def fill_rows(rows, walk, start, stride, following, length):
     """rows[l] = offset of step start + l: the walk's voxel, or the step itself where there is no walk.
 
-    Behind them, from rows[STEPS], the same for the chunk at ``following``, whose memory is fetched ahead; at the end a flag: both
-    chunks lie in one piece.
+    Behind them, from rows[STEPS], the same for the chunk at ``following``, whose memory is fetched ahead; at the end
+    a flag: both chunks lie in one piece.
     """
     rows[2 * STEPS] = 1
     for first, at in ((start, 0), (following, STEPS)):
@@ -220,7 +221,7 @@ def fetch_state(saved, at, row, state, state_at, states, width):
 
 @compiled
 def scan_forward(u, delta, z, B, C, A2, D, bias, state, saved, out, at, strides, read, write, sizes, flags, scratch):
-    """Scan ``channels`` consecutive channels of one group of one batch entry. See ``common.scan.cpu`` for the arguments."""
+    """Scan ``channels`` consecutive channels of one group of one batch entry; ``common.scan.cpu`` says how."""
     at_u, at_delta, at_z, at_B, at_C, at_out, tile, at_state, at_saved = at
     u_c, u_l, delta_c, delta_l, z_c, z_l, B_n, B_l, C_n, C_l, out_c, out_l = strides
     channels, length, states, saved_row = sizes
@@ -402,7 +403,8 @@ def scan_backward(
                 A_at = (index * states + n) * WIDTH
                 reverse_one(scratch, DT, DU, GY, Y, GDU, GD, A2, A_at, scratch, START + n * WIDTH,
                             carry, here + n * WIDTH, DECAY, H, BC + n * STEPS, CC + n * STEPS,
-                            DB + n * BUFFER, DC + n * BUFFER, sums, (index * (states + 2) + n) * WIDTH, steps)  # fmt: skip
+                            DB + n * BUFFER, DC + n * BUFFER,
+                            sums, (index * (states + 2) + n) * WIDTH, steps)  # fmt: skip
             if has_z:
                 gate_gradient(scratch, GO, Z, Y, steps)
                 write_tile(scratch, Z, g_z, at_gz + first * gz_c, gz_c, rows[8], steps, width, False)
@@ -416,9 +418,26 @@ def scan_backward(
         write_matrix(scratch, DC, SPARE, g_C, at_gB, length, rows[9], states, steps)
 
 
+@compiled
+def convolve(source, row, weight, bias, target, channels, taps, steps):
+    """target[l, c] = silu(bias[c] + sum over k of weight[k, c] source[l + k, c]); at least sixteen channels.
+
+    Rows of the source are ``row`` apart, those of weight and target are dense. The last tile overlaps the one before.
+    """
+    for l in range(steps):
+        for first in range(0, channels, WIDTH):
+            c = min(first, channels - WIDTH)
+            total = load(bias, c)
+            for k in range(taps):
+                total = fma(load(weight, k * channels + c), load(source, (l + k) * row + c), total)
+            store(target, l * channels + c, mul(total, sigmoid(total)))
+
+
 _FLOATS, _DOUBLES, _OFFSETS = types.float32[::1], types.float64[::1], types.int64[::1]
-# argument types of the two entry points, so that loading or compiling one needs no data
+_NUMBER = types.int64
+# argument types of the entry points, so that loading or compiling one needs no data
 SIGNATURES = {
     "scan_forward": (*[_FLOATS] * 11, *[_OFFSETS] * 6, _FLOATS),
+    "convolve": (_FLOATS, _NUMBER, _FLOATS, _FLOATS, _FLOATS, _NUMBER, _NUMBER, _NUMBER),
     "scan_backward": (*[_FLOATS] * 16, _DOUBLES, *[_OFFSETS] * 6, _FLOATS),
 }

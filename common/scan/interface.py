@@ -65,7 +65,8 @@ def selective_scan(
         BackendUnavailableError: the backend asked for, by argument or by ``SCAN_BACKEND``, cannot run here.
     """
     B, C = _grouped("B", B, u), _grouped("C", C, u)
-    _check(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    if not torch.jit.is_tracing():  # a trace would take the checks' numbers for data
+        _check(u, delta, A, B, C, D, z, delta_bias, initial_state)
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     out, last_state, _ = torch.ops.registration.selective_scan(*tensors, delta_softplus, save, backend)

@@ -96,7 +96,7 @@ def _exp_minus_abs(builder, x):
 
 
 def _softplus(builder, x):
-    """log(1 + e^x) = max(x, 0) + log1p(e), e = exp(-|x|); log1p(e) = 2 atanh(e / (2 + e)) keeps full relative accuracy."""
+    """log(1 + e^x) = max(x, 0) + log1p(e), e = exp(-|x|); and log1p(e) = 2 atanh(e / (2 + e)), accurate for small e."""
     e = _exp_minus_abs(builder, x)
     s = builder.fdiv(e, builder.fadd(e, _constant(2.0)))
     series = _polynomial(builder, builder.fmul(s, s), _ATANH)
