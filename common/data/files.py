@@ -137,7 +137,7 @@ def check_writable(folder: str | Path) -> Path:
 
 
 def write_together(folder: Path, writers: dict[str, Callable[[Path], None]]) -> list[Path]:
-    """Write files into a hidden folder beside the target, then move them to their names, all at the end.
+    """Write files into a hidden folder beside the target (inside, if it exists), then move them to their names.
 
     Nothing incomplete ever has a final name: not after an error, and not after a kill, which leaves the hidden folder
     ``.<name>.partial-*`` behind. The last file of ``writers`` moves last; an old one of that name goes before anything
@@ -150,8 +150,10 @@ def write_together(folder: Path, writers: dict[str, Callable[[Path], None]]) -> 
     Returns:
         The final paths.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    hidden = folder.parent / f".{folder.name}.partial-{uuid.uuid4().hex[:8]}"
+    # An existing target may be a mount point: its parent then is another file system, or not ours to write in.
+    home = folder if folder.is_dir() else folder.parent
+    home.mkdir(parents=True, exist_ok=True)
+    hidden = home / f".{folder.name}.partial-{uuid.uuid4().hex[:8]}"
     hidden.mkdir()
     try:
         for name, write in writers.items():

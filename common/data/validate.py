@@ -15,6 +15,9 @@ from common.errors import InputError
 from common.geometry import corner_points, extreme_points, foreground_mask
 from common.geometry.affines import Array
 
+#: Float32 holds whole numbers exactly below this.
+LARGEST_LABEL = 2**24
+
 
 def check_voxels(image: torch.Tensor, name: str) -> None:
     """Raise ``InputError`` if voxels are not finite or all the same. (1, X, Y, Z)."""
@@ -106,5 +109,7 @@ def _check_label(label: MetaTensor, image: MetaTensor, key: str) -> None:
             f"got shape {tuple(label.shape[1:])} or another affine"
         )
     array = label.as_tensor()
+    if float(array.abs().max()) >= LARGEST_LABEL:
+        raise InputError(f"{name}: expected labels below 2^24 (they are held as float32), got {float(array.max()):.0f}")
     if not bool(torch.isfinite(array).all()) or not torch.equal(array, array.round()):
         raise InputError(f"{name}: expected whole numbers, got fractions or values that are not finite")

@@ -43,6 +43,17 @@ def test_an_older_result_is_replaced_and_other_files_stay(tmp_path):
     assert (folder / "a").read_text() == "old"
     write_together(folder, {"a": text_writer("new"), "b": text_writer("new")})
     assert [(folder / name).read_text() for name in ("a", "b", "mine")] == ["new", "new", "old"]
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_an_existing_folder_is_all_that_is_written_to(tmp_path):
+    """Like a mounted volume: what lies around it may be another file system or belong to somebody else."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    seen: list[str] = []
+    write_together(folder, {"a": lambda path: (path.write_text("1"), seen.append(str(path)))})
+    assert Path(seen[0]).parent.parent == folder
+    assert [path.name for path in tmp_path.rglob("*")] == ["mounted", "a"]
 
 
 def test_a_kill_leaves_nothing_under_a_final_name(tmp_path):

@@ -242,3 +242,18 @@ def test_nothing_is_written_when_a_pair_is_bad(tmp_path):
     with pytest.raises(InputError, match="output folder"):
         SaveRegistrationd(fixed / "below")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_kit_needs_no_interpolation(shared_dir):
+    """2 mm images onto a 2 mm grid: the network sees the voxels of the file, and all of the brain."""
+    images = shared_dir / "data" / "2mm" / "images"
+    if not images.exists():
+        pytest.skip("the data kit is not beside this checkout")
+    data = {key: str(images / f"{name}_t1_2mm.nii.gz") for key, name in (("fixed", "ss16"), ("moving", "ss15"))}
+    out = run(data, WavyNetwork(), multiple=16)
+    for channel, key in ((1, "fixed"), (0, "moving")):
+        seen = np.rint(out["image"][channel].numpy() * float(out[key].max()))
+        file = out[key].numpy()
+        if key == "fixed":
+            assert np.array_equal(np.bincount(seen[seen > 2].astype(int)), np.bincount(file[file > 2].astype(int)))
+        assert seen.sum() == pytest.approx(file.sum(), rel=1e-3)

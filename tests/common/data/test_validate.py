@@ -74,6 +74,7 @@ def test_identical_means_same_voxels_at_the_same_place(tmp_path):
     [
         (np.zeros((5, 5, 5), "u1"), "expected labels on the grid of"),
         (np.full((26, 29, 23), 0.5, "f4"), "expected whole numbers, got fractions"),
+        (np.full((26, 29, 23), 2**24, "i4"), "expected labels below 2\\^24 .* got 16777216"),
     ],
 )
 def test_bad_labels(tmp_path, label, text):
