@@ -1,5 +1,6 @@
 """What the expressions of a bundle's train.json call; see docs/training.md for the keys."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "prediction_and_labels",
     "prepare_validation",
     "set_up",
+    "start_processes",
 ]
 
 
@@ -29,6 +31,14 @@ def set_up(seed: int, threads: int = 0) -> None:
     torch.use_deterministic_algorithms(False)  # grid_sample's backward pass has no deterministic CUDA kernel
     if threads > 0:
         torch.set_num_threads(threads)
+
+
+def start_processes(backend: str) -> None:
+    """Join the process group that ``torchrun`` describes in the environment; each process takes its own GPU."""
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group(backend)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
 def classes_of(datalist: str, ignore: Sequence[int] = ()) -> list[int]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import math
 import os
 import time
@@ -15,6 +16,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from common.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def save_atomically(value: Any, path: Path) -> None:
@@ -248,6 +251,7 @@ class Checkpoints:
         interval: epochs between two files.
         resume: load ``last.pt`` at the start; the run then goes on bit for bit on one device.
         initial: state dict to start from when nothing is resumed, "" for none.
+        partial: take from ``initial`` what fits in name and shape, say of a network that shares parts with this one.
         save: False on all ranks but the first.
     """
 
@@ -260,11 +264,12 @@ class Checkpoints:
         interval: int = 1,
         resume: bool = False,
         initial: str = "",
+        partial: bool = False,
         save: bool = True,
     ) -> None:
         self.path, self.network, self.optimizer = Path(directory) / "last.pt", network, optimizer
         self.validation, self.interval, self.resume, self.initial = validation, interval, resume, initial
-        self.save_enabled = save
+        self.partial, self.save_enabled = partial, save
 
     def attach(self, engine: Engine) -> None:
         """Register on the trainer. Attach this handler first: the others start from what it loads.
@@ -288,7 +293,19 @@ class Checkpoints:
             if self.validation is not None:
                 self.validation.load_state_dict(stored["validation"])
         elif self.initial:
-            self.network.load_state_dict(read_weights(self.initial))
+            self.load_initial()
+
+    def load_initial(self) -> None:
+        """Load ``initial``: every tensor of it, or with ``partial`` those that fit."""
+        mine, found = self.network.state_dict(), read_weights(self.initial)
+        fitting = {key: value for key, value in found.items() if key in mine and mine[key].shape == value.shape}
+        if not self.partial and (len(fitting) < len(found) or len(fitting) < len(mine)):
+            raise InputError(
+                f"{self.initial}: {len(fitting)} of {len(mine)} tensors fit this network, expected all "
+                "(set initial_partial to start from what fits)"
+            )
+        self.network.load_state_dict(fitting, strict=False)
+        logger.info("started from %d of %d tensors of %s", len(fitting), len(mine), self.initial)
 
     def save(self, engine: Engine) -> None:
         """Store the run as it stands."""
