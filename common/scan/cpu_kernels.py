@@ -88,7 +88,11 @@ def read_tile(buffer, at, source, base, channel_stride, rows, steps, width):
 @compiled
 def write_tile(buffer, at, target, base, channel_stride, rows, steps, width, adding):
     """The inverse of ``read_tile``; adds to what is there if ``adding``."""
-    if adding:
+    if adding and channel_stride == 1 and width == WIDTH:
+        for l in range(steps):
+            store(target, base + rows[l], add(load(target, base + rows[l]), load(buffer, at + l * WIDTH)))
+            prefetch_write(target, base + rows[l + STEPS])
+    elif adding:
         for l in range(steps):
             for j in range(width):
                 target[base + j * channel_stride + rows[l]] += buffer[at + l * WIDTH + j]

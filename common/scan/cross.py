@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from common.scan.cross_operator import from_sequences, to_sequences
 from common.scan.interface import selective_scan
-from common.scan.orders import ScanOrder, unwalk, walk
+from common.scan.orders import ScanOrder
 
 
 def cross_scan(
@@ -26,6 +27,10 @@ def cross_scan(
     Everything comes in the volume's own order: the scan walks, the tensors do not. Since a linear map acts on each
     voxel alone, delta, B and C of all walks are computed from u in one go, in place of K permuted copies.
 
+    On the CPU and on GPUs the walks are strides, nothing is permuted or copied, if u and delta have the channels of a
+    voxel side by side in memory (views such as ``x.permute(0, 4, 1, 2, 3)`` of (batch, X, Y, Z, channels), as
+    ``common.blocks.vss`` makes them); channel-first tensors are brought into that order once.
+
     Args:
         u: (batch, channels, X, Y, Z).
         delta: (batch, K, channels, X, Y, Z), walk k's step sizes, before bias and softplus.
@@ -43,8 +48,12 @@ def cross_scan(
         ValueError: shapes disagree, or an order cannot be walked on this shape.
     """
     walks = [ScanOrder.parse(order) for order in orders]
-    _check(u, delta, A, B, C, walks)
-    return cross_scan_materialised(u, delta, A, B, C, D, delta_bias, delta_softplus, walks, backend)
+    if not torch.jit.is_tracing():
+        _check(u, delta, A, B, C, walks)
+    tensors = (u, delta, A, B, C, D, delta_bias)
+    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    text = ",".join(f"{order.read}>{order.write}" for order in walks)
+    return torch.ops.registration.cross_scan(*tensors, delta_softplus, text, save, backend)[0]
 
 
 def cross_scan_materialised(
@@ -59,22 +68,12 @@ def cross_scan_materialised(
     orders: Sequence[ScanOrder],
     backend: str = "auto",
 ) -> Tensor:
-    """The same by permuted copies and one grouped ``selective_scan``: the oracle, and the way of plain backends."""
-    shape = (u.shape[2], u.shape[3], u.shape[4])
-    sequences = torch.cat([walk(u, order.read) for order in orders], dim=1)
-    steps, B_, C_ = (
-        torch.stack([walk(volume[:, k], order.read) for k, order in enumerate(orders)], dim=1)
-        for volume in (delta, B, C)
-    )
+    """The same by permuted copies and one grouped ``selective_scan``: what it saves is measured against this."""
+    u_, delta_, B_, C_ = to_sequences(u, delta, B, C, list(orders))
     out = selective_scan(
-        sequences, steps.flatten(1, 2), A, B_, C_, D,
-        delta_bias=delta_bias, delta_softplus=delta_softplus, backend=backend,
-    )  # fmt: skip
-    parts = out.unflatten(1, (len(orders), -1))
-    total = unwalk(parts[:, 0], orders[0].write, shape)
-    for k, order in enumerate(orders[1:], start=1):
-        total = total + unwalk(parts[:, k], order.write, shape)
-    return total
+        u_, delta_, A, B_, C_, D, delta_bias=delta_bias, delta_softplus=delta_softplus, backend=backend
+    )
+    return from_sequences(out, [order.write for order in orders], (u.shape[2], u.shape[3], u.shape[4]))
 
 
 def _check(u, delta, A, B, C, walks) -> None:

@@ -24,7 +24,7 @@ def state_dtype(u: Tensor) -> torch.dtype:
     return torch.float64 if u.dtype == torch.float64 else torch.float32
 
 
-def _laid_out(tensor: Tensor, model: Tensor) -> Tensor:
+def laid_out(tensor: Tensor, model: Tensor) -> Tensor:
     """Return the tensor with exactly the strides and dtype of the model, copied only where they differ."""
     if tensor.dtype == model.dtype and tensor.stride() == model.stride():
         return tensor
@@ -51,7 +51,7 @@ def scan_op(
     out, last_state, saved = module.forward(
         u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus=delta_softplus, save=save
     )
-    return _laid_out(out, empty_like_sequence(u)), last_state.contiguous(), saved
+    return laid_out(out, empty_like_sequence(u)), last_state.contiguous(), saved
 
 
 @scan_op.register_fake
@@ -87,7 +87,7 @@ def scan_backward_op(
     gradients = module.backward(grad_out, grad_last_state, saved, *inputs, delta_softplus=delta_softplus)
     models = _scan_backward_fake(grad_out, grad_last_state, saved, *inputs, delta_softplus, backend)
     pairs = zip(gradients, models, strict=True)
-    return [m if g is None else _laid_out(g, m) for g, m in pairs]
+    return [m if g is None else laid_out(g, m) for g, m in pairs]
 
 
 @scan_backward_op.register_fake

@@ -17,7 +17,7 @@ states; ``B`` and ``C`` arrive as (batch, groups, N, L); a tensor that was not g
     be None. ``saved`` is empty when the forward ran without ``save``: recompute it then.
 
 Optional: ``supports(dtype, states, groups) -> bool`` to decline inputs in automatic choice (float64, say), and
-``cross_forward`` / ``cross_backward`` for walks over volumes (see ``common.scan.cross``).
+``cross_forward`` / ``cross_backward`` for walks over volumes (see ``common.scan.cross_operator``).
 
 Choice. ``backend="auto"`` takes the first entry of ``PREFERENCE[device]`` that is available. The environment variable
 ``SCAN_BACKEND`` holds names separated by commas: a plain name forces that backend, a name with a leading minus forbids
