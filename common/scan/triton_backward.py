@@ -16,6 +16,7 @@ import triton.language as tl
 from common.scan.triton_tiles import (
     LN_2,
     LOG2_E,
+    hide,
     is_first_lane,
     on4,
     pick,
@@ -49,11 +50,11 @@ def _put_history(tile, index: tl.constexpr, value, T: tl.constexpr):
 @triton.jit(do_not_specialize=["delta_d", "z_d", "dout_d", "C_n", "A_d", "A_n", "unit"])
 def chunk_adjoints(
     delta, A, C, z, bias, dout, adjoints, sums,
-    delta_b, delta_d, delta_l, z_b, z_d, z_l, dout_b, dout_d, dout_l, A_d, A_n, C_b, C_g, C_n, C_l,
+    delta_b, delta_d, delta_l, z_b, z_d, z_l, dout_b, dout_d, dout_l, A_d, A_n, C_b, C_g, C_n,
     channels, width, blocks, length, chunk_count, state_count,
     unit, n1, n2, base, s0, s1, s2, to_base, to_s0, to_s1, to_s2,
     CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr,
-    ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
+    ALIGNED: tl.constexpr,
     TAIL: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_Z: tl.constexpr,
     NH: tl.constexpr, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr,
 ):  # fmt: skip
@@ -63,7 +64,7 @@ def chunk_adjoints(
     delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED
     z_b, z_d = z_b * ALIGNED, z_d * ALIGNED
     dout_b, dout_d = dout_b * ALIGNED, dout_d * ALIGNED
-    C_b, C_g, C_n = C_b * ALIGNED_BC, C_g * ALIGNED_BC, C_n * ALIGNED_BC
+    C_b, C_g, C_n = C_b * T, C_g * T, C_n * T
     n, n_row = state_numbers(NH, NL), state_row(NH, NL, DL)
     inside = known & (n < state_count)
     A2 = read(A + d * A_d + n * A_n, inside) * LOG2_E
@@ -77,17 +78,20 @@ def chunk_adjoints(
     count = tl.cdiv(tl.minimum(length - begin, CHUNK), T)
     for i in range(0, count):
         t = begin + (count - 1 - i) * T
-        at = positions(t, n1, n2, base, s0, s1, s2, unit, T, MODE, ALIGNED)
-        to = positions(t, n1, n2, to_base, to_s0, to_s1, to_s2, unit, T, TO_MODE, ALIGNED)
+        at = positions(t, n1, n2, base, s0, s1, s2, T, MODE)
+        own = hide(at, unit, ALIGNED)
+        to = hide(positions(t, n1, n2, to_base, to_s0, to_s1, to_s2, T, TO_MODE), unit, ALIGNED)
         mask, mask_C = known, n_row < state_count
         if TAIL:
             live = t + tl.arange(0, T) < length
-            mask, mask_C = known & on4(live), mask_C & on4(live)
-        step = step_sizes(read(delta_rows + on4(at) * delta_l, mask) + offset, mask, SOFTPLUS)
-        C_tile = read(C_rows + on4(at) * C_l, mask_C)
-        dy = read(dout_rows + on4(to) * dout_l, mask)
+            mask = known & on4(live)
+            if MODE == 3:
+                mask_C = mask_C & on4(live)
+        step = step_sizes(read(delta_rows + own * delta_l, mask) + offset, mask, SOFTPLUS)
+        C_tile = read(C_rows + at, mask_C)
+        dy = read(dout_rows + to * dout_l, mask)
         if HAS_Z:
-            gate = read(z_rows + on4(to) * z_l, mask)
+            gate = read(z_rows + to * z_l, mask)
             dy = dy * gate * tl.sigmoid(gate)
         total += tl.sum(step, axis=0)[None, :, :, :]
         for j in tl.static_range(T - 1, -1, -1):
@@ -118,18 +122,18 @@ def chunk_gradients(
     du, ddelta, dz, dB, dC, dA, dD, dbias, scratch,
     u_b, u_d, u_l, delta_b, delta_d, delta_l, z_b, z_d, z_l, dout_b, dout_d, dout_l,
     du_b, du_d, du_l, ddelta_b, ddelta_d, ddelta_l, dz_b, dz_d, dz_l,
-    A_d, A_n, B_b, B_g, B_n, B_l, C_b, C_g, C_n, C_l,
+    A_d, A_n, B_b, B_g, B_n, C_b, C_g, C_n,
     batches, groups, channels, width, blocks, length, chunk_count, state_count,
     unit, n1, n2, base, s0, s1, s2, to_base, to_s0, to_s1, to_s2,
     CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr,
-    ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
+    ALIGNED: tl.constexpr,
     TAIL: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_D: tl.constexpr, HAS_Z: tl.constexpr,
     ADD: tl.constexpr,
     NH: tl.constexpr, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr,
 ):  # fmt: skip
     """All gradients. A program takes one (chunk, block of channels, image) after the other, with one scratch area.
 
-    dB, dC: (blocks, batch, groups, N, L) slices; dA: (batch * chunks, N, channels); dD, dbias:
+    dB, dC: (blocks, batch, groups, N, L to a multiple of T) slices; dA: (batch * chunks, N, channels); dD, dbias:
     (batch * chunks, channels).
     """
     u_b, u_d = u_b * ALIGNED, u_d * ALIGNED
@@ -139,12 +143,12 @@ def chunk_gradients(
     du_b, du_d = du_b * ALIGNED, du_d * ALIGNED
     ddelta_b, ddelta_d = ddelta_b * ALIGNED, ddelta_d * ALIGNED
     dz_b, dz_d = dz_b * ALIGNED, dz_d * ALIGNED
-    B_b, B_g, B_n = B_b * ALIGNED_BC, B_g * ALIGNED_BC, B_n * ALIGNED_BC
-    C_b, C_g, C_n = C_b * ALIGNED_BC, C_g * ALIGNED_BC, C_n * ALIGNED_BC
+    B_b, B_g, B_n = B_b * T, B_g * T, B_n * T
+    C_b, C_g, C_n = C_b * T, C_g * T, C_n * T
     n, n_row = state_numbers(NH, NL), state_row(NH, NL, DL)
     first_lane, first_channel = is_first_lane(NL), (tl.arange(0, DL) == 0)[None, None, None, :]
-    own = tl.arange(0, DH)[None, :, None, None] * DL + tl.arange(0, DL)[None, None, None, :]
-    kept = scratch + tl.program_id(0).to(tl.int64) * (CHUNK // T) * (NH * NL * DH * DL) + n * (DH * DL) + own * unit
+    lane = tl.arange(0, DH)[None, :, None, None] * DL + tl.arange(0, DL)[None, None, None, :]
+    kept = scratch + tl.program_id(0).to(tl.int64) * (CHUNK // T) * (NH * NL * DH * DL) + n * (DH * DL) + lane * unit
     for item in range(tl.program_id(0), chunk_count * blocks * groups * batches, tl.num_programs(0)):
         chunk, block = item % chunk_count, item // chunk_count % (blocks * groups)
         batch = (item // chunk_count // (blocks * groups)).to(tl.int64)
@@ -164,10 +168,11 @@ def chunk_gradients(
         h = read(states + (index * state_count + n) * channels + d * unit, inside)
         for i in range(0, count - 1):
             t = begin + i * T
-            at = positions(t, n1, n2, base, s0, s1, s2, unit, T, MODE, ALIGNED)
-            step = step_sizes(read(delta_rows + on4(at) * delta_l, known) + offset, known, SOFTPLUS)
-            x = read(u_rows + on4(at) * u_l, known) * step
-            B_tile = read(B_rows + on4(at) * B_l, n_row < state_count)
+            at = positions(t, n1, n2, base, s0, s1, s2, T, MODE)
+            own = hide(at, unit, ALIGNED)
+            step = step_sizes(read(delta_rows + own * delta_l, known) + offset, known, SOFTPLUS)
+            x = read(u_rows + own * u_l, known) * step
+            B_tile = read(B_rows + at, n_row < state_count)
             tl.store(kept + i * (NH * NL * DH * DL), h)
             for j in tl.static_range(T):
                 h = tl.exp2(pick(step, j, T, MODE) * A2) * h + pick(x, j, T, MODE) * pick_states(B_tile, j, T, MODE)
@@ -178,24 +183,28 @@ def chunk_gradients(
         sum_A = tl.zeros((NH, DH, NL, DL), tl.float32)
         sum_D = tl.zeros((1, DH, NL, DL), tl.float32)
         sum_bias = tl.zeros((1, DH, NL, DL), tl.float32)
-        pitch = length if TAIL else length // T * T
-        slices = (((block % blocks * batches + batch) * groups + group) * state_count + n_row) * pitch
+        slices = (((block % blocks * batches + batch) * groups + group) * state_count + n_row) * (
+            tl.cdiv(length, T) * T
+        )
         for i in range(0, count):
             t = begin + (count - 1 - i) * T
-            at = positions(t, n1, n2, base, s0, s1, s2, unit, T, MODE, ALIGNED)
-            to = positions(t, n1, n2, to_base, to_s0, to_s1, to_s2, unit, T, TO_MODE, ALIGNED)
+            at = positions(t, n1, n2, base, s0, s1, s2, T, MODE)
+            own = hide(at, unit, ALIGNED)
+            to = hide(positions(t, n1, n2, to_base, to_s0, to_s1, to_s2, T, TO_MODE), unit, ALIGNED)
             mask, mask_B = known, n_row < state_count
             if TAIL:
                 live = t + tl.arange(0, T) < length
-                mask, mask_B = known & on4(live), mask_B & on4(live)
-            raw = read(delta_rows + on4(at) * delta_l, mask) + offset
+                mask = known & on4(live)
+                if MODE == 3:
+                    mask_B = mask_B & on4(live)
+            raw = read(delta_rows + own * delta_l, mask) + offset
             step = step_sizes(raw, mask, SOFTPLUS)
-            u_tile = read(u_rows + on4(at) * u_l, mask)
-            B_tile, C_tile = read(B_rows + on4(at) * B_l, mask_B), read(C_rows + on4(at) * C_l, mask_B)
-            dout_tile = read(dout_rows + on4(to) * dout_l, mask)
+            u_tile = read(u_rows + own * u_l, mask)
+            B_tile, C_tile = read(B_rows + at, mask_B), read(C_rows + at, mask_B)
+            dout_tile = read(dout_rows + to * dout_l, mask)
             dy = dout_tile
             if HAS_Z:
-                gate = read(z_rows + on4(to) * z_l, mask)
+                gate = read(z_rows + to * z_l, mask)
                 sigmoid = tl.sigmoid(gate)
                 dy = dy * gate * sigmoid
             h = tl.load(kept + (count - 1 - i) * (NH * NL * DH * DL))
@@ -238,16 +247,16 @@ def chunk_gradients(
             if HAS_BIAS:
                 sum_bias += tl.sum(ddelta_tile, axis=0)[None, :, :, :]
             mask_out = mask & first_lane
-            pointers = du + batch * du_b + d * du_d + on4(at) * du_l
+            pointers = du + batch * du_b + d * du_d + own * du_l
             if ADD:
                 du_tile += read(pointers, mask_out)
             tl.store(pointers, du_tile, mask=mask_out)
-            tl.store(ddelta + batch * ddelta_b + d * ddelta_d + on4(at) * ddelta_l, ddelta_tile, mask=mask_out)
+            tl.store(ddelta + batch * ddelta_b + d * ddelta_d + own * ddelta_l, ddelta_tile, mask=mask_out)
             if HAS_Z:
                 dz_tile = dout_tile * y * sigmoid * (1.0 + gate * (1.0 - sigmoid))
-                tl.store(dz + batch * dz_b + d * dz_d + on4(to) * dz_l, dz_tile, mask=mask_out)
-            tl.store(dB + slices + on4(at), dB_tile, mask=mask_B & first_channel)
-            tl.store(dC + slices + on4(at), dC_tile, mask=mask_B & first_channel)
+                tl.store(dz + batch * dz_b + d * dz_d + to * dz_l, dz_tile, mask=mask_out)
+            tl.store(dB + slices + at, dB_tile, mask=mask_B & first_channel)
+            tl.store(dC + slices + at, dC_tile, mask=mask_B & first_channel)
 
         total = batch * chunk_count + chunk
         tl.store(dA + (total * state_count + n) * channels + d * unit, sum_A, mask=inside)

@@ -10,6 +10,7 @@ import triton.language as tl
 
 from common.scan.triton_tiles import (
     LOG2_E,
+    hide,
     is_first_lane,
     on4,
     pick,
@@ -28,11 +29,11 @@ from common.scan.triton_tiles import (
 @triton.jit(do_not_specialize=["u_d", "delta_d", "B_n", "A_d", "A_n", "unit"])
 def chunk_summaries(
     u, delta, A, B, bias, states, sums,
-    u_b, u_d, u_l, delta_b, delta_d, delta_l, A_d, A_n, B_b, B_g, B_n, B_l,
+    u_b, u_d, u_l, delta_b, delta_d, delta_l, A_d, A_n, B_b, B_g, B_n,
     channels, width, blocks, length, chunk_count, state_count,
     unit, n1, n2, base, s0, s1, s2,
     CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr,
-    ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr, TAIL: tl.constexpr,
+    ALIGNED: tl.constexpr, TAIL: tl.constexpr,
     SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr,
     NH: tl.constexpr, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr,
 ):  # fmt: skip
@@ -41,7 +42,7 @@ def chunk_summaries(
     group, d, known = place(tl.program_id(1), blocks, width, DH, NL, DL)
     u_b, u_d = u_b * ALIGNED, u_d * ALIGNED
     delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED
-    B_b, B_g, B_n = B_b * ALIGNED_BC, B_g * ALIGNED_BC, B_n * ALIGNED_BC
+    B_b, B_g, B_n = B_b * T, B_g * T, B_n * T
     n, n_row = state_numbers(NH, NL), state_row(NH, NL, DL)
     inside = known & (n < state_count)
     A2 = read(A + d * A_d + n * A_n, inside) * LOG2_E
@@ -53,14 +54,17 @@ def chunk_summaries(
     begin = chunk * CHUNK
     for i in range(0, tl.cdiv(tl.minimum(length - begin, CHUNK), T)):
         t = begin + i * T
-        at = positions(t, n1, n2, base, s0, s1, s2, unit, T, MODE, ALIGNED)
+        at = positions(t, n1, n2, base, s0, s1, s2, T, MODE)
+        own = hide(at, unit, ALIGNED)
         mask, mask_B = known, n_row < state_count
         if TAIL:
             live = t + tl.arange(0, T) < length
-            mask, mask_B = known & on4(live), mask_B & on4(live)
-        step = step_sizes(read(delta_rows + on4(at) * delta_l, mask) + offset, mask, SOFTPLUS)
-        x = read(u_rows + on4(at) * u_l, mask) * step
-        B_tile = read(B_rows + on4(at) * B_l, mask_B)
+            mask = known & on4(live)
+            if MODE == 3:
+                mask_B = mask_B & on4(live)
+        step = step_sizes(read(delta_rows + own * delta_l, mask) + offset, mask, SOFTPLUS)
+        x = read(u_rows + own * u_l, mask) * step
+        B_tile = read(B_rows + at, mask_B)
         total += tl.sum(step, axis=0)[None, :, :, :]
         for j in tl.static_range(T):
             h = tl.exp2(pick(step, j, T, MODE) * A2) * h + pick(x, j, T, MODE) * pick_states(B_tile, j, T, MODE)
@@ -73,11 +77,11 @@ def chunk_summaries(
 def chunk_outputs(
     u, delta, A, B, C, D, z, bias, states, out,
     u_b, u_d, u_l, delta_b, delta_d, delta_l, z_b, z_d, z_l, out_b, out_d, out_l,
-    A_d, A_n, B_b, B_g, B_n, B_l, C_b, C_g, C_n, C_l,
+    A_d, A_n, B_b, B_g, B_n, C_b, C_g, C_n,
     channels, width, blocks, length, chunk_count, state_count,
     unit, n1, n2, base, s0, s1, s2, to_base, to_s0, to_s1, to_s2,
     CHUNK: tl.constexpr, T: tl.constexpr, MODE: tl.constexpr, TO_MODE: tl.constexpr,
-    ALIGNED: tl.constexpr, ALIGNED_BC: tl.constexpr,
+    ALIGNED: tl.constexpr,
     TAIL: tl.constexpr, SOFTPLUS: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_D: tl.constexpr, HAS_Z: tl.constexpr,
     ADD: tl.constexpr,
     NH: tl.constexpr, DH: tl.constexpr, NL: tl.constexpr, DL: tl.constexpr,
@@ -89,8 +93,8 @@ def chunk_outputs(
     delta_b, delta_d = delta_b * ALIGNED, delta_d * ALIGNED
     z_b, z_d = z_b * ALIGNED, z_d * ALIGNED
     out_b, out_d = out_b * ALIGNED, out_d * ALIGNED
-    B_b, B_g, B_n = B_b * ALIGNED_BC, B_g * ALIGNED_BC, B_n * ALIGNED_BC
-    C_b, C_g, C_n = C_b * ALIGNED_BC, C_g * ALIGNED_BC, C_n * ALIGNED_BC
+    B_b, B_g, B_n = B_b * T, B_g * T, B_n * T
+    C_b, C_g, C_n = C_b * T, C_g * T, C_n * T
     n, n_row = state_numbers(NH, NL), state_row(NH, NL, DL)
     inside = known & (n < state_count)
     A2 = read(A + d * A_d + n * A_n, inside) * LOG2_E
@@ -104,24 +108,27 @@ def chunk_outputs(
     begin = chunk * CHUNK
     for i in range(0, tl.cdiv(tl.minimum(length - begin, CHUNK), T)):
         t = begin + i * T
-        at = positions(t, n1, n2, base, s0, s1, s2, unit, T, MODE, ALIGNED)
-        to = positions(t, n1, n2, to_base, to_s0, to_s1, to_s2, unit, T, TO_MODE, ALIGNED)
+        at = positions(t, n1, n2, base, s0, s1, s2, T, MODE)
+        own = hide(at, unit, ALIGNED)
+        to = hide(positions(t, n1, n2, to_base, to_s0, to_s1, to_s2, T, TO_MODE), unit, ALIGNED)
         mask, mask_B = known, n_row < state_count
         if TAIL:
             live = t + tl.arange(0, T) < length
-            mask, mask_B = known & on4(live), mask_B & on4(live)
-        step = step_sizes(read(delta_rows + on4(at) * delta_l, mask) + offset, mask, SOFTPLUS)
-        u_tile = read(u_rows + on4(at) * u_l, mask)
-        B_tile, C_tile = read(B_rows + on4(at) * B_l, mask_B), read(C_rows + on4(at) * C_l, mask_B)
+            mask = known & on4(live)
+            if MODE == 3:
+                mask_B = mask_B & on4(live)
+        step = step_sizes(read(delta_rows + own * delta_l, mask) + offset, mask, SOFTPLUS)
+        u_tile = read(u_rows + own * u_l, mask)
+        B_tile, C_tile = read(B_rows + at, mask_B), read(C_rows + at, mask_B)
         y = tl.zeros((T, DH, NL, DL), tl.float32)
         for j in tl.static_range(T):
             step_j, u_j = pick(step, j, T, MODE), pick(u_tile, j, T, MODE)
             h = tl.exp2(step_j * A2) * h + (step_j * u_j) * pick_states(B_tile, j, T, MODE)
             y = put(y, j, sum_states(h * pick_states(C_tile, j, T, MODE), NL) + skip * u_j, T, TO_MODE)
         if HAS_Z:
-            gate = read(z_rows + on4(to) * z_l, mask)
+            gate = read(z_rows + to * z_l, mask)
             y = y * gate * tl.sigmoid(gate)
-        pointers, mask_out = out_rows + on4(to) * out_l, mask & is_first_lane(NL)
+        pointers, mask_out = out_rows + to * out_l, mask & is_first_lane(NL)
         if ADD:
             y += read(pointers, mask_out)
         tl.store(pointers, y, mask=mask_out)

@@ -73,7 +73,7 @@ def forward(u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplu
     with on_device(u):
         states = first_states(job, initial_state)
         write_outputs(job, states, out)
-    last_state = states[:, -1].transpose(1, 2).contiguous()
+    last_state = states[:, -1].transpose(1, 2).clone(memory_format=torch.contiguous_format)
     return out, last_state, states if save else u.new_empty(0, dtype=torch.float32)
 
 
@@ -147,6 +147,14 @@ def cross_backward(grad_out, saved, u, delta, A, B, C, D, delta_bias, orders, *,
             parts.append(write_gradients(job, states, grad_out.flatten(2), None, du, ddelta[:, k], None, add=k > 0))
     dA, dD, dbias = (torch.cat([getattr(part, name) for part in parts]) for name in ("A", "D", "bias"))
     dB, dC = (torch.cat([getattr(part, name) for part in parts], dim=1) for name in ("B", "C"))
-    found = (du.unflatten(2, u.shape[2:]), ddelta.view(delta.shape), dA, dB.view(B.shape), dC.view(C.shape), dD, dbias)
+    found = (
+        du.unflatten(2, u.shape[2:]),
+        ddelta.view(delta.shape),
+        dA,
+        dB.reshape(B.shape),
+        dC.reshape(C.shape),
+        dD,
+        dbias,
+    )
     inputs = (u, delta, A, B, C, D, delta_bias)
     return _cast(inputs, found)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from common.scan.triton_plan import (
     ADJOINT,
@@ -108,13 +109,14 @@ def _strides(**sequences: Tensor) -> dict[str, int]:
     return found
 
 
-def _matrix_strides(**matrices: Tensor) -> dict[str, int]:
-    """Strides of (batch, groups, N, L) tensors likewise."""
-    unit = alignment(list(matrices.values()))
-    found = {"ALIGNED_BC": unit}
+def _matrices(**matrices: Tensor) -> dict[str, Tensor | int]:
+    """(batch, groups, N, L) tensors and their strides in units of ``STEPS``, copied where rows do not start at them."""
+    found: dict[str, Tensor | int] = {}
     for name, t in matrices.items():
-        found |= {f"{name}_{axis}": s // unit for axis, s in zip("bgn", t.stride()[:3], strict=True)}
-        found[f"{name}_l"] = t.stride(3)
+        if alignment([t]) == 1:
+            t = F.pad(t, (0, -t.shape[3] % STEPS)).contiguous()
+        found[name] = t
+        found |= {f"{name}_{axis}": s // STEPS for axis, s in zip("bgn", t.stride()[:3], strict=True)}
     return found
 
 
@@ -145,8 +147,8 @@ def first_states(job: Job, initial_state: Tensor | None) -> Tensor:
     states[:, 0] = 0 if initial_state is None else initial_state.transpose(1, 2)
     given = {"u": job.u, "delta": job.delta}
     forward.chunk_summaries[(job.chunks, job.blocks(tile) * job.B.shape[1], batch)](
-        **given, A=job.A, B=job.B, bias=_or(job.bias, job.u), states=states, sums=sums,
-        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrix_strides(B=job.B),
+        **given, A=job.A, bias=_or(job.bias, job.u), states=states, sums=sums,
+        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrices(B=job.B),
         **job.sizes(tile), **job.reading(), **job.flags(), **tile.constants(),
     )  # fmt: skip
     _carry(job, states, sums, reverse=False)
@@ -163,10 +165,9 @@ def write_outputs(job: Job, states: Tensor, out: Tensor, add: bool = False) -> N
     forward = _kernels()[0]
     tile = job.tile(FORWARD)
     given = {"u": job.u, "delta": job.delta, "z": _or(job.z, job.u), "out": out}
-    matrices = {"B": job.B, "C": job.C}
     forward.chunk_outputs[(job.chunks, job.blocks(tile) * job.B.shape[1], job.u.shape[0])](
-        **given, **matrices, A=job.A, D=_or(job.D, job.u), bias=_or(job.bias, job.u), states=states,
-        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrix_strides(**matrices),
+        **given, A=job.A, D=_or(job.D, job.u), bias=_or(job.bias, job.u), states=states,
+        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrices(B=job.B, C=job.C),
         HAS_D=job.D is not None, HAS_Z=job.z is not None, ADD=add,
         **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
     )  # fmt: skip
@@ -193,8 +194,8 @@ def _adjoints(job: Job, grad_out: Tensor, grad_last_state: Tensor | None) -> Ten
     adjoints[:, -1] = 0 if grad_last_state is None else grad_last_state.transpose(1, 2)
     given = {"delta": job.delta, "z": _or(job.z, job.u), "dout": grad_out}
     backward.chunk_adjoints[(job.chunks, job.blocks(tile) * job.B.shape[1], batch)](
-        **given, A=job.A, C=job.C, bias=_or(job.bias, job.u), adjoints=adjoints, sums=sums,
-        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrix_strides(C=job.C),
+        **given, A=job.A, bias=_or(job.bias, job.u), adjoints=adjoints, sums=sums,
+        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrices(C=job.C),
         HAS_Z=job.z is not None,
         **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
     )  # fmt: skip
@@ -214,20 +215,21 @@ def write_gradients(
     tile = job.tile(BACKWARD)
     blocks = job.blocks(tile)
     new = functools.partial(job.u.new_empty, dtype=torch.float32)
-    dB, dC = (new(blocks, batch, groups, states_count, length) for _ in range(2))
+    dB, dC = (new(blocks, batch, groups, states_count, length + -length % STEPS) for _ in range(2))
     dA, dD, dbias = new(batch * job.chunks, states_count, channels), *(new(batch * job.chunks, channels) for _ in "Db")
     multiprocessors = _device_facts(job.u.device.index)[1]
     programs = scratch_programs(job.chunks * blocks * groups * batch, multiprocessors)
     scratch = new(programs, tile.chunk // STEPS, tile.NH * tile.NL, tile.channels)
     given = {"u": job.u, "delta": job.delta, "z": _or(job.z, job.u), "dout": grad_out}
     given |= {"du": du, "ddelta": ddelta, "dz": _or(dz, du)}
-    matrices = {"B": job.B, "C": job.C}
     backward.chunk_gradients[(programs,)](
-        **given, **matrices, A=job.A, D=_or(job.D, job.u), bias=_or(job.bias, job.u), states=states, adjoints=adjoints,
+        **given, A=job.A, D=_or(job.D, job.u), bias=_or(job.bias, job.u), states=states, adjoints=adjoints,
         dA=dA, dB=dB, dC=dC, dD=dD, dbias=dbias, scratch=scratch, batches=batch, groups=groups,
-        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrix_strides(**matrices),
+        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrices(B=job.B, C=job.C),
         HAS_D=job.D is not None, HAS_Z=job.z is not None, ADD=add,
         **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
     )  # fmt: skip
     sums = [slices.sum(0, dtype=torch.float64) for slices in (dA, dD, dbias)]
-    return Gradients(sums[0].t(), dB.sum(0), dC.sum(0), sums[1], sums[2], adjoints[:, 0].transpose(1, 2))
+    return Gradients(
+        sums[0].t(), dB.sum(0)[..., :length], dC.sum(0)[..., :length], sums[1], sums[2], adjoints[:, 0].transpose(1, 2)
+    )

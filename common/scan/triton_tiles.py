@@ -53,13 +53,12 @@ def is_first_lane(NL: tl.constexpr):
 
 
 @triton.jit
-def positions(t0, n1, n2, base, s0, s1, s2, unit, T: tl.constexpr, MODE: tl.constexpr, ALIGNED: tl.constexpr):
-    """Memory positions (T,), int64, of the steps t0 .. t0 + T - 1, in falling time where MODE is 2.
+def positions(t0, n1, n2, base, s0, s1, s2, T: tl.constexpr, MODE: tl.constexpr):
+    """Memory positions (T, 1, 1, 1), int64, of the steps t0 .. t0 + T - 1, in falling time where MODE is 2.
 
     MODE 0: a step's number is its position. Otherwise step t has counters (t // n2 // n1, t // n2 % n1, t % n2) and
     lies at ``base`` plus the counters times s0, s1, s2. MODE 1 and 2 promise that s2 is 1 and -1 and that T divides n2,
-    s0 and s1, so that the T positions are neighbours and aligned; MODE 3 promises nothing. ``unit`` is 1: multiplying
-    by a number that the compiler does not know keeps it from dealing unaligned neighbours out to different lanes.
+    s0 and s1, so that the T positions are neighbours and aligned; MODE 3 promises nothing.
     """
     j = tl.arange(0, T)
     if MODE == 0:
@@ -74,10 +73,16 @@ def positions(t0, n1, n2, base, s0, s1, s2, unit, T: tl.constexpr, MODE: tl.cons
         if MODE == 2:
             first = first - (T - 1)
         at = tl.multiple_of(first, T) + j
-    at = at.to(tl.int64)
-    if ALIGNED == 1:
-        at = at * unit
-    return at
+    return on4(at.to(tl.int64))
+
+
+@triton.jit
+def hide(at, unit, ALIGNED: tl.constexpr):
+    """The positions times ``unit``, a 1 that the compiler does not know, where sequences are not aligned.
+
+    It then does not see neighbours, which it would deal out to different lanes where it cannot read them at once.
+    """
+    return at * unit if ALIGNED == 1 else at
 
 
 @triton.jit
