@@ -47,7 +47,7 @@ def surface_points(labels: np.ndarray) -> dict[int, np.ndarray]:
     return dict(zip(present.tolist(), np.split(points[order], starts[1:]), strict=True)) if len(points) else {}
 
 
-def directed_distances(source: np.ndarray, target: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+def directed_distances(source: np.ndarray, target: np.ndarray, spacing: Sequence[float] | np.ndarray) -> np.ndarray:
     """Distance of each of the (N, 3) source voxels to the nearest of the (M, 3) target voxels: (N,)."""
     scale = np.asarray(spacing, dtype=np.float64)
     tree = cKDTree(target * scale, balanced_tree=False, compact_nodes=False)
@@ -55,7 +55,7 @@ def directed_distances(source: np.ndarray, target: np.ndarray, spacing: Sequence
 
 
 def surface_distances(
-    fixed: np.ndarray, moved: np.ndarray, structures: Sequence[int], spacing: Sequence[float]
+    fixed: np.ndarray, moved: np.ndarray, structures: Sequence[int], spacing: Sequence[float] | np.ndarray
 ) -> dict[int, dict[str, float]]:
     """HD95 in both definitions and the average symmetric surface distance of every structure.
 

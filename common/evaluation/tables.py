@@ -1,0 +1,173 @@
+"""Records of scored pairs as CSV and JSON, and rows of them as Markdown.
+
+A record is what ``evaluate_pair`` returns plus ``method``, ``pair`` and ``kind`` (text) and, where measured,
+``seconds``, ``cpu_seconds`` and ``peak_megabytes``.
+"""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.evaluation.pair import Record, score_names
+from common.statistics import one_way_anova, paired_t_tests, summarise, tukey_hsd
+
+COSTS = ("seconds", "cpu_seconds", "peak_megabytes")
+_IDENTITY = ("method", "pair", "kind")
+
+
+def pair_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """A flat row a record: identity, costs, mean scores."""
+    names = score_names(records)
+    costs = [c for c in COSTS if any(c in r for r in records)]
+    return [
+        {
+            **{k: r.get(k, "") for k in _IDENTITY},
+            **{c: r.get(c, math.nan) for c in costs},
+            **{n: r["scores"].get(n, math.nan) for n in names},
+        }
+        for r in records
+    ]
+
+
+def structure_rows(records: Sequence[Record], names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """A flat row a record and structure."""
+    return [
+        {**{k: r.get(k, "") for k in _IDENTITY}, "label": int(label), "structure": names.get(int(label), ""), **scores}
+        for r in records
+        for label, scores in r["structures"].items()
+    ]
+
+
+def summary_rows(records: Sequence[Record], by_kind: bool = True) -> list[dict[str, Any]]:
+    """Mean and SD over pairs of every score and cost, a row a method (and kind of pair)."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in pair_rows(records):
+        groups.setdefault((row["kind"] if by_kind else "all", row["method"]), []).append(row)
+    out = []
+    for (kind, method), rows in groups.items():
+        entry: dict[str, Any] = {"kind": kind, "method": method, "pairs": len(rows)}
+        for name in (n for n in rows[0] if n not in _IDENTITY):
+            (statistic,) = summarise({method: [row[name] for row in rows]})
+            entry[name], entry[f"{name}_sd"] = statistic["mean"], statistic["sd"]
+        out.append(entry)
+    return out
+
+
+def structure_summary(records: Sequence[Record], names: Mapping[int, str], score: str) -> list[dict[str, Any]]:
+    """Mean and SD over pairs of one score, a row a method, kind and structure."""
+    groups: dict[tuple[str, str, int], list[float]] = {}
+    for row in structure_rows(records, names):
+        groups.setdefault((row["kind"], row["method"], row["label"]), []).append(row[score])
+    out = []
+    for (kind, method, label), values in groups.items():
+        (statistic,) = summarise({method: values})
+        identity = {"kind": kind, "method": method, "label": label, "structure": names.get(label, "")}
+        out.append({**identity, "pairs": statistic["n"], "mean": statistic["mean"], "sd": statistic["sd"]})
+    return out
+
+
+def comparisons(records: Sequence[Record], score: str = "dice_nearest") -> dict[str, Any]:
+    """The papers' statistics between methods on one score, over the pairs that every method has.
+
+    Returns:
+        ``score``, ``pairs``, ``paired_t_tests``, ``one_way_anova``, ``tukey_hsd``; only a ``note`` where fewer than two
+        methods or two common pairs exist.
+    """
+    by_method: dict[str, dict[str, float]] = {}
+    for record in records:
+        if score in record["scores"]:
+            by_method.setdefault(record["method"], {})[record["pair"]] = record["scores"][score]
+    common = sorted(set.intersection(*(set(rows) for rows in by_method.values()))) if by_method else []
+    if len(by_method) < 2 or len(common) < 2:
+        return {"score": score, "note": "no comparison: fewer than two methods or two common pairs"}
+    scores = {method: [rows[pair] for pair in common] for method, rows in by_method.items()}
+    return {
+        "score": score,
+        "pairs": common,
+        "paired_t_tests": paired_t_tests(scores),
+        "one_way_anova": one_way_anova(scores),
+        "tukey_hsd": tukey_hsd(scores),
+    }
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], digits: Mapping[str, int]) -> str:
+    """A Markdown table.
+
+    Args:
+        rows: dictionaries; ``name_sd`` beside ``name`` is printed as ``mean ± SD``.
+        columns: heading by name, in order.
+        digits: decimals by name, 3 where not given.
+    """
+    lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
+    for row in rows:
+        cells = [_cell(row.get(name), row.get(f"{name}_sd"), digits.get(name, 3)) for name in columns]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV with a header line; whole file or none. No rows, no file."""
+    if not rows:
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    partial = path.with_name(path.name + ".part")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows({k: plain(v) for k, v in row.items()} for row in rows)
+    os.replace(partial, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write strict JSON, numbers to six digits (NaN and infinity become null); whole file or none."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
+    os.replace(partial, path)
+
+
+def plain(content: Any) -> Any:
+    """The content with NumPy numbers as Python's of six digits, and numbers that JSON has no word for as None."""
+    if isinstance(content, Mapping):
+        return {str(k): plain(v) for k, v in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain(v) for v in content]
+    if hasattr(content, "item"):
+        content = content.item()
+    if isinstance(content, float):
+        return float(f"{content:.6g}") if math.isfinite(content) else None
+    return content
+
+
+def write_evaluation(folder: Path, records: Sequence[Record], names: Mapping[int, str], protocol: Any) -> None:
+    """Write a run's files into ``folder``.
+
+    ``pairs.csv`` (a row a method and pair), ``structures.csv`` (and structure), ``summary.csv`` (mean and SD over
+    pairs), ``records/*.json`` (everything about one pair), ``evaluation.json`` (protocol, summary, comparisons, pairs).
+    """
+    (folder / "records").mkdir(parents=True, exist_ok=True)
+    for record in records:
+        write_json(folder / "records" / record_name(record["method"], record["pair"]), record)
+    summary, rows = summary_rows(records), pair_rows(records)
+    write_csv(folder / "pairs.csv", rows)
+    write_csv(folder / "structures.csv", structure_rows(records, names))
+    write_csv(folder / "summary.csv", summary)
+    content = {"protocol": protocol, "summary": summary, "comparisons": comparisons(records), "pairs": rows}
+    write_json(folder / "evaluation.json", content)
+
+
+def record_name(method: str, pair: str) -> str:
+    """File name of one record."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{method}__{pair}") + ".json"
+
+
+def _cell(value: Any, deviation: Any, digits: int) -> str:
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    if math.isnan(value):
+        return "–"
+    spread = f" ± {deviation:.{digits}f}" if isinstance(deviation, float) and not math.isnan(deviation) else ""
+    return f"{value:.{digits}f}{spread}"
