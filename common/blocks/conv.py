@@ -4,9 +4,13 @@ On a CPU a 3x3x3 convolution of a full volume is 1.5 times as fast on channels-l
 and the tokens of the encoders are channels-last by nature, so that no layout change is needed anywhere between.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from common.blocks import fused
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -35,6 +39,26 @@ def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
     return torch.cat([F.batch_norm(sample, None, None, training=True, eps=eps) for sample in x.split(1)])
 
 
+def norm_act(x: Tensor, slope: float = 0.01, eps: float = 1e-5) -> Tensor:
+    """Instance normalisation, then LeakyReLU, of a tensor (B, C, X, Y, Z) that nobody else reads: it is overwritten."""
+    if fused.applies(x, x.shape[1]) and x.is_contiguous(memory_format=torch.channels_last_3d):
+        return fused.instance_norm_leaky_(x, eps, slope)
+    return F.leaky_relu_(instance_norm(x, eps), slope)
+
+
+def conv_share(conv: nn.Conv3d, x: Tensor, index: int) -> Tensor:
+    """Return what one group of input channels adds to a convolution: the sum over all groups is the whole.
+
+    Args:
+        conv: the convolution; its input channels are ``index`` equal groups and more.
+        x: (B, C, X, Y, Z), the group number ``index``.
+        index: from 0; the first group brings the bias.
+    """
+    width = x.shape[1]
+    weight = conv.weight[:, index * width : (index + 1) * width]
+    return F.conv3d(x, weight, conv.bias if index == 0 else None, conv.stride, conv.padding)  # type: ignore[arg-type]
+
+
 class ConvAct(nn.Sequential):
     """3x3x3 convolution with bias and LeakyReLU 0.2, the unit of VoxelMorph (Balakrishnan et al., TMI 2019).
 
@@ -46,11 +70,28 @@ class ConvAct(nn.Sequential):
         stride: of the convolution.
     """
 
+    slope = 0.2
+
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(nn.Conv3d(in_channels, out_channels, 3, stride, padding=1))
+        nn.init.kaiming_normal_(self.conv.weight)
+        nn.init.zeros_(cast(Tensor, self.conv.bias))
+
+    @property
+    def conv(self) -> nn.Conv3d:
+        """The convolution."""
+        return cast(nn.Conv3d, self[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, X, Y, Z) to (B, out_channels, X / stride, Y / stride, Z / stride)."""
+        if self.conv.in_channels == 1:
+            return fused.conv_from_one(x, self.conv.weight, self.conv.bias, self.slope)
         # In place: neither the convolution nor the activation needs the value before it for its gradient.
-        super().__init__(nn.Conv3d(in_channels, out_channels, 3, stride, padding=1), nn.LeakyReLU(0.2, inplace=True))
-        nn.init.kaiming_normal_(self[0].weight)
-        nn.init.zeros_(self[0].bias)
+        return F.leaky_relu_(self.conv(x), self.slope)
+
+    def on_upsampled(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        """Apply the block to [``coarse`` (B, C, X, Y, Z) doubled by repetition, ``skip`` (B, S, 2X, 2Y, 2Z)]."""
+        return fused.conv_on_upsampled(coarse, skip, self.conv.weight, self.conv.bias, "nearest", self.slope)
 
 
 class ConvNormAct(nn.Module):
@@ -67,15 +108,28 @@ class ConvNormAct(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, X, Y, Z) to (B, out_channels, X, Y, Z)."""
-        return F.leaky_relu_(instance_norm(self.conv(x)), 0.01)
+        return norm_act(self.conv(x))
+
+    def on_upsampled(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        """Apply the block to [``coarse`` (B, C, X, Y, Z) doubled trilinearly, ``skip`` (B, S, 2X, 2Y, 2Z)]."""
+        return norm_act(fused.conv_on_upsampled(coarse, skip, self.conv.weight, None, "trilinear"))
 
 
-def displacement_head(in_channels: int) -> nn.Conv3d:
-    """Return the 3x3x3 convolution to a field of three channels, started near zero: N(0, 1e-5), bias 0."""
-    head = nn.Conv3d(in_channels, 3, 3, padding=1)
-    nn.init.normal_(head.weight, 0.0, 1e-5)
-    nn.init.zeros_(head.bias)
-    return head
+class DisplacementHead(nn.Conv3d):
+    """The 3x3x3 convolution to a field of three channels, started near zero: N(0, 1e-5), bias 0.
+
+    Args:
+        in_channels: channels of the input (B, in_channels, X, Y, Z).
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(in_channels, 3, 3, padding=1)
+        nn.init.normal_(self.weight, 0.0, 1e-5)
+        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, X, Y, Z) to (B, 3, X, Y, Z)."""
+        return fused.conv_to_three(x, self.weight, self.bias)  # type: ignore[arg-type]
 
 
 def freeze(module: nn.Module) -> nn.Module:

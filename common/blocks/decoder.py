@@ -1,8 +1,6 @@
 """The convolutional decoder step of TransMorph, shared by MambaMorph and VMambaMorph."""
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from common.blocks.conv import ConvNormAct
 
@@ -23,6 +21,4 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Map x (B, in, X, Y, Z) and skip (B, skip, 2X, 2Y, 2Z) to (B, out, 2X, 2Y, 2Z)."""
-        x = F.interpolate(x, scale_factor=2.0, mode="trilinear", align_corners=False)
-        x = torch.cat([x, skip], dim=1)
-        return self.conv2(self.conv1(x))  # x: (B, out, 2X, 2Y, 2Z)
+        return self.conv2(self.conv1.on_upsampled(x, skip))

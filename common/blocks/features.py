@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.blocks.conv import ConvAct, channels_last
+from common.blocks.fused import max_pool
 
 
 class ConvUNet(nn.Module):
@@ -55,10 +56,14 @@ class ConvUNet(nn.Module):
         for block in self.encoder:
             x = block(x)
             skips.append(x)
-            x = F.max_pool3d(x, 2)
+            x = max_pool(x)
+        skip: Tensor | None = None  # not empty: x has yet to be doubled and joined with it
         for block in self.decoder:
-            x = F.interpolate(block(x), scale_factor=2.0, mode="nearest")
-            x = torch.cat([x, skips.pop()], dim=1)
+            x = block(x) if skip is None else block.on_upsampled(x, skip)
+            skip = skips.pop()
         for block in self.final:
-            x = block(x)
+            x = block(x) if skip is None else block.on_upsampled(x, skip)
+            skip = None
+        if skip is not None:
+            x = torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)
         return x  # x: (B, out_channels, X, Y, Z)

@@ -26,9 +26,11 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, X, Y, Z) to tokens (B, X/p, Y/p, Z/p, dim)."""
-        # x: (B, in_channels, X, Y, Z)
-        x = self.projection(x).permute(0, 2, 3, 4, 1)
-        return self.norm(x)  # x: (B, X/p, Y/p, Z/p, dim)
+        return self.tokens(self.projection(x))
+
+    def tokens(self, projected: Tensor) -> Tensor:
+        """Normalise projected patches (B, dim, x, y, z) to tokens (B, x, y, z, dim)."""
+        return self.norm(projected.permute(0, 2, 3, 4, 1))
 
 
 class PatchMerging(nn.Module):

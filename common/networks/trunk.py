@@ -14,12 +14,19 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from common.blocks.checkpointing import run_checkpointed
-from common.blocks.conv import ConvNormAct, channels_last, displacement_head, read_out_head
+from common.blocks.conv import (
+    ConvNormAct,
+    DisplacementHead,
+    channels_last,
+    conv_share,
+    norm_act,
+    read_out_head,
+)
 from common.blocks.decoder import UpBlock
 from common.blocks.features import ConvUNet
+from common.blocks.fused import average_pool
 from common.blocks.patch import PatchEmbedding, PatchMerging
 from common.blocks.position import sincos_position
 from common.errors import InputError
@@ -68,8 +75,8 @@ class TokenEncoder(nn.Module):
         self.mergings = nn.ModuleList(PatchMerging(width) for width in widths[:-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map (B, in_channels, X, Y, Z) to the stages' normalised outputs (B, C_i, X_i, Y_i, Z_i), finest first."""
-        x = self.patch_embedding(x)
+        """Map projected patches (B, C_0, X_0, Y_0, Z_0) to the stages' normalised outputs (B, C_i, X_i, Y_i, Z_i)."""
+        x = self.patch_embedding.tokens(x)
         if self.position:
             size = (x.shape[1], x.shape[2], x.shape[3])
             x = x + sincos_position(size, x.shape[4], x.device).to(x.dtype)
@@ -138,24 +145,33 @@ class RegistrationTrunk(nn.Module):
         self.skip_full = ConvNormAct(channels, reg_head_channels)
         widths = ((4 * c, 2 * c, 2 * c), (2 * c, c, c), (c, half, half), (half, reg_head_channels, reg_head_channels))
         self.decoder = nn.ModuleList(UpBlock(*width) for width in widths)
-        self.head = displacement_head(reg_head_channels)
+        self.head = DisplacementHead(reg_head_channels)
 
-    def features(self, moving: Tensor, fixed: Tensor) -> Tensor:
-        """Map two images (B, 1, X, Y, Z) to what the encoder sees: (B, 2F, X, Y, Z), or the images themselves."""
-        extractor = self.feature_extractor
-        if extractor is None:
-            return channels_last(torch.cat([moving, fixed], dim=1))
-        # One after the other: a batch of two is no faster and holds twice the memory.
-        parts = [run_checkpointed(extractor, self.checkpointing, image) for image in (moving, fixed)]
-        return torch.cat(parts, dim=1)
+    def entry(self, moving: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map two images (B, 1, X, Y, Z) to the encoder's patches and the skips at half and full resolution.
+
+        Each is a convolution of both images' features; computed as a sum over the images, so that the features of one
+        are gone before those of the other are made, and never joined.
+        """
+        layers = (self.encoder.patch_embedding.projection, self.skip_half.conv, self.skip_full.conv)
+        if self.feature_extractor is None:
+            groups = [channels_last(torch.cat([moving, fixed], dim=1))]
+        else:
+            groups = [moving, fixed]
+        sums: list[Tensor] = []
+        for index, group in enumerate(groups):
+            if self.feature_extractor is not None:
+                group = run_checkpointed(self.feature_extractor, self.checkpointing, group)
+            pooled = average_pool(group)
+            shares = [conv_share(c, x, index) for c, x in zip(layers, (group, pooled, group), strict=True)]
+            sums = [a.add_(b) for a, b in zip(sums, shares, strict=True)] if sums else shares
+        return sums[0], norm_act(sums[1]), norm_act(sums[2])
 
     def velocity(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Map two images (B, 1, X, Y, Z) to the head's output (B, 3, X, Y, Z) in voxels."""
-        features = self.features(moving, fixed)
-        full = self.skip_full(features)
-        half = self.skip_half(F.avg_pool3d(features, 3, stride=2, padding=1))
-        skips = [full, half, *self.encoder(features)]
-        del features, full, half  # the largest tensors of the network: each is freed as soon as it has been used
+        patches, half, full = self.entry(moving, fixed)
+        skips = [full, half, *self.encoder(patches)]
+        del patches, full, half  # each is freed as soon as it has been used
         x = skips.pop()
         for block in self.decoder:
             x = run_checkpointed(block, self.checkpointing, x, skips.pop())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.blocks.checkpointing import run_checkpointed
-from common.blocks.conv import displacement_head, read_out_head
+from common.blocks.conv import DisplacementHead, read_out_head
 from common.blocks.features import ConvUNet
 from common.networks.trunk import check_pair
 from common.spatial import integrate
@@ -59,7 +59,7 @@ class VoxelMorph(nn.Module):
         channels = 2 * self.feature_extractor.out_channels if self.feature_extractor is not None else 2
         self.read_out_head = read_out_head(channels // 2) if feature_extractor and unused_weights else None
         self.unet = ConvUNet(channels, unet_encoder, unet_decoder)
-        self.head = displacement_head(self.unet.out_channels)
+        self.head = DisplacementHead(self.unet.out_channels)
 
     def flow(self, pair: Tensor) -> Tensor:
         """Map a pair (B, 2, X, Y, Z) to the head's output (B, 3, X, Y, Z)."""

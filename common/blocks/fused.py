@@ -1,0 +1,239 @@
+"""Inference on a CPU: what lies between two convolutions of a decoder, without the tensors in between.
+
+Two identities, exact up to rounding, and no approximation:
+
+- A 3x3x3 convolution of an up-sampled volume is linear in the coarse one. The 27 products of weights and coarse voxels
+  are made on the coarse grid (an eighth of the voxels), then interpolated and shifted axis by axis straight into the
+  result: a seventh of the multiplications, and neither the up-sampled nor the concatenated volume ever exists.
+- Instance normalisation and activation read the volume twice and write it once, in place.
+
+The kernels (``fused_kernels``) need numba. Elsewhere (gradients, tracing, GPUs, odd widths) plain PyTorch does the
+same.
+"""
+
+import functools
+import importlib
+import importlib.util
+import itertools
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from common.scan.cpu_runtime import run_jobs
+
+_LANES = 16
+_ROWS = 2**14  # rows of one job of the normalisation
+# Weights of the near and the far coarse neighbour of a fine voxel.
+_INTERPOLATION = {"trilinear": (0.75, 0.25), "nearest": (1.0, 0.0)}
+
+
+@functools.cache
+def _kernels() -> ModuleType | None:
+    """Return the compiled kernels, None where numba is not installed."""
+    if importlib.util.find_spec("numba") is None:
+        return None
+    return importlib.import_module("common.blocks.fused_kernels")
+
+
+def applies(x: Tensor, channels: int) -> bool:
+    """Tell whether the kernels take over for a result of ``channels`` channels computed from ``x``."""
+    recorded = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    kinds = (torch.float32, torch.bfloat16)
+    fits = x.device.type == "cpu" and x.dtype in kinds and channels % _LANES == 0
+    return fits and not recorded and _kernels() is not None
+
+
+def _flat(x: Tensor) -> np.ndarray[Any, Any]:
+    """View a channels-last volume (X, Y, Z, C) as a flat array, bfloat16 as uint16."""
+    if x.dtype == torch.bfloat16:
+        return x.view(torch.int16).numpy().view(np.uint16).reshape(-1)
+    return x.numpy().reshape(-1)
+
+
+def _split(total: int, parts: int) -> list[tuple[int, int]]:
+    edges = [total * i // parts for i in range(parts + 1)]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def add_upsampled_conv(out: Tensor, coarse: Tensor, weight: Tensor, mode: str, slope: float) -> None:
+    """Add the 3x3x3 convolution of the doubled ``coarse`` to ``out`` in place, then apply LeakyReLU.
+
+    Args:
+        out: (B, O, 2X, 2Y, 2Z), channels-last, float32 or bfloat16, O a multiple of 16.
+        coarse: (B, C, X, Y, Z).
+        weight: (O, C, 3, 3, 3).
+        mode: "trilinear" (align_corners False) or "nearest".
+        slope: of the LeakyReLU; 1 leaves the sum as it is.
+    """
+    width, channels = weight.shape[:2]
+    with torch.autocast("cpu", enabled=False):
+        taps = weight.float().permute(1, 2, 3, 4, 0).reshape(channels, 27 * width)
+        for volume, target in zip(coarse.float(), out, strict=True):
+            _add_one(target.permute(1, 2, 3, 0), volume.permute(1, 2, 3, 0).flatten(1, 2), taps, mode, slope)
+
+
+def _add_one(out: Tensor, planes: Tensor, taps: Tensor, mode: str, slope: float) -> None:
+    """``add_upsampled_conv`` of one volume: out (2X, 2Y, 2Z, O), planes (X, Y Z, C), taps (C, 27 O)."""
+    kernels = _kernels()
+    assert kernels is not None
+    near, far = _INTERPOLATION[mode]
+    width, (nx, area, _) = out.shape[3], planes.shape
+    nz = out.shape[2] // 2
+    ny = area // nz
+    products = torch.empty(4, area, taps.shape[1])  # a ring of planes: three are read while the next is made
+    flat, flat_out, size = products.numpy().reshape(-1), _flat(out), area * taps.shape[1]
+    scratch_size = (6 * 9 + 3) * nz * width
+    torch.mm(planes[0], taps, out=products[0])
+    for x in range(nx):
+        if x + 1 < nx:
+            torch.mm(planes[x + 1], taps, out=products[(x + 1) % 4])
+        ring = np.array([max(x - 1, 0) % 4, x % 4, min(x + 1, nx - 1) % 4]) * size
+
+        def run(rows: tuple[int, int], x: int = x, ring: Any = ring) -> None:
+            kernels.upsampled_taps(
+                flat, ring, ny, nz, width, x == 0, x == nx - 1, *rows, near, far,
+                flat_out, x * 8 * area * width, slope, np.empty(scratch_size, np.float32),
+            )  # fmt: skip
+
+        run_jobs([[rows] for rows in _split(ny, torch.get_num_threads())], run)
+
+
+def instance_norm_leaky_(x: Tensor, eps: float, slope: float) -> Tensor:
+    """Instance normalisation without scale, then LeakyReLU, in place on channels-last (B, C, X, Y, Z), C % 16 == 0."""
+    for volume in x:
+        _normalise(volume.permute(1, 2, 3, 0), eps, slope)
+    return x
+
+
+def _normalise(x: Tensor, eps: float, slope: float) -> None:
+    kernels = _kernels()
+    assert kernels is not None
+    channels = x.shape[3]
+    rows = x.numel() // channels
+    flat, jobs = _flat(x), _split(rows, -(-rows // _ROWS))
+    # Sums of deviations from a value near the mean lose no digits.
+    middle = x.view(rows, channels)[:: max(rows // 256, 1)].float().mean(dim=0)
+    shift, totals = (-middle).numpy(), []
+
+    def measure(job: tuple[int, int]) -> None:
+        own = np.zeros(2 * channels)
+        kernels.statistics(flat, channels, *job, shift, own)
+        totals.append(own)
+
+    run_jobs([[job] for job in jobs], measure)
+    deviation, square = (np.sum(totals, axis=0) / rows).reshape(2, channels)
+    scale = 1.0 / np.sqrt(np.maximum(square - deviation**2, 0.0) + eps)
+    offset = (-(middle.numpy() + deviation) * scale).astype(np.float32)
+    factor = scale.astype(np.float32)
+    run_jobs(
+        [[job] for job in jobs], lambda job: kernels.scale_shift_leaky(flat, channels, *job, factor, offset, slope)
+    )
+
+
+def conv_on_upsampled(
+    coarse: Tensor, skip: Tensor, weight: Tensor, bias: Tensor | None, mode: str, slope: float = 1.0
+) -> Tensor:
+    """3x3x3 convolution of [up-sampled ``coarse``, ``skip``], then LeakyReLU.
+
+    Args:
+        coarse: (B, C, X, Y, Z).
+        skip: (B, S, 2X, 2Y, 2Z).
+        weight: (O, C + S, 3, 3, 3).
+        bias: (O,) or None.
+        mode: "trilinear" (align_corners False) or "nearest".
+        slope: of the LeakyReLU; 1 means none.
+
+    Returns:
+        (B, O, 2X, 2Y, 2Z).
+    """
+    channels = coarse.shape[1]
+    if applies(skip, weight.shape[0]) and coarse.dtype in (torch.float32, torch.bfloat16):
+        out = F.conv3d(skip, weight[:, channels:], bias, padding=1).contiguous(memory_format=torch.channels_last_3d)
+        add_upsampled_conv(out, coarse, weight[:, :channels], mode, slope)
+        return out
+    upsampled = F.interpolate(coarse, scale_factor=2.0, mode=mode)
+    out = F.conv3d(torch.cat([upsampled, skip], dim=1), weight, bias, padding=1)
+    return F.leaky_relu_(out, slope) if slope != 1.0 else out
+
+
+def _pool(x: Tensor, kernel: str) -> Tensor:
+    kernels = _kernels()
+    assert kernels is not None
+    batch, channels, *sizes = x.shape
+    out = torch.empty(batch, *[n // 2 for n in sizes], channels, dtype=x.dtype)
+    for volume, target in zip(x.permute(0, 2, 3, 4, 1), out, strict=True):
+        flat, flat_out = _flat(volume), _flat(target)
+
+        def run(planes: tuple[int, int], flat: Any = flat, flat_out: Any = flat_out) -> None:
+            getattr(kernels, kernel)(flat, tuple(sizes), channels, *planes, flat_out)
+
+        run_jobs([[planes] for planes in _split(sizes[0] // 2, 4 * torch.get_num_threads())], run)
+    return out.permute(0, 4, 1, 2, 3)
+
+
+def _poolable(x: Tensor) -> bool:
+    even = all(n % 2 == 0 for n in x.shape[2:])
+    return even and applies(x, x.shape[1]) and x.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """Return the largest value of every 2x2x2 cell: (B, C, X, Y, Z) to (B, C, X/2, Y/2, Z/2)."""
+    return _pool(x, "max_pool") if _poolable(x) else F.max_pool3d(x, 2)
+
+
+def average_pool(x: Tensor) -> Tensor:
+    """Return the mean of 3x3x3 at every second voxel, zeros outside counted; shapes as in ``max_pool``, even sides."""
+    return _pool(x, "average_pool") if _poolable(x) else F.avg_pool3d(x, 3, stride=2, padding=1)
+
+
+def conv_from_one(image: Tensor, weight: Tensor, bias: Tensor | None, slope: float) -> Tensor:
+    """3x3x3 convolution of one channel (B, 1, X, Y, Z), then LeakyReLU: (B, C, X, Y, Z), channels-last.
+
+    PyTorch returns the default layout for a single input channel and takes several times as long.
+    """
+    width = weight.shape[0]
+    kernels = _kernels()
+    if kernels is None or bias is None or not applies(image, width):
+        out = F.leaky_relu_(F.conv3d(image, weight, bias, padding=1), slope)
+        return out.contiguous(memory_format=torch.channels_last_3d)
+    batch, _, *sizes = image.shape
+    kind = torch.bfloat16 if torch.is_autocast_enabled("cpu") else image.dtype
+    out = torch.empty(batch, *sizes, width, dtype=kind)
+    taps = weight.float().permute(1, 2, 3, 4, 0).reshape(-1).numpy()
+    start = bias.float().numpy()
+    for volume, target in zip(F.pad(image.float(), (1, 1, 1, 1, 1, 1)), out, strict=True):
+        flat, flat_out = _flat(volume), _flat(target)
+
+        def run(planes: tuple[int, int], flat: Any = flat, flat_out: Any = flat_out) -> None:
+            kernels.conv_from_one(flat, tuple(sizes), width, taps, start, slope, *planes, flat_out)
+
+        run_jobs([[planes] for planes in _split(sizes[0], 4 * torch.get_num_threads())], run)
+    return out.permute(0, 4, 1, 2, 3)
+
+
+def conv_to_three(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """3x3x3 convolution of (B, C, X, Y, Z) to a field (B, 3, X, Y, Z) in float32.
+
+    Three output channels fill a fifth of the vectors of a general convolution.
+    """
+    kernels = _kernels()
+    channels = x.shape[1]
+    fits = bias is not None and x.is_contiguous(memory_format=torch.channels_last_3d) and applies(x, channels)
+    if kernels is None or bias is None or not fits:
+        return F.conv3d(x, weight, bias, padding=1)
+    batch, _, *sizes = x.shape
+    out = torch.empty(batch, 3, *sizes)
+    taps = weight.float().permute(2, 3, 4, 0, 1).reshape(-1).numpy()
+    start = bias.float().numpy()
+    for volume, target in zip(x.permute(0, 2, 3, 4, 1), out, strict=True):
+        flat, flat_out = _flat(volume), target.numpy().reshape(-1)
+
+        def run(planes: tuple[int, int], flat: Any = flat, flat_out: Any = flat_out) -> None:
+            kernels.conv_to_three(flat, tuple(sizes), channels, taps, start, *planes, flat_out)
+
+        run_jobs([[planes] for planes in _split(sizes[0], 4 * torch.get_num_threads())], run)
+    return out

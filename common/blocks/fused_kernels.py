@@ -1,0 +1,317 @@
+"""CPU kernels of the convolutional decoders, compiled by numba: what lies between two convolutions, in one pass.
+
+Channels-last volumes as flat arrays, sixteen channels at a time; float32, or bfloat16 as its sixteen bits (uint16)
+with all arithmetic in float32. Imported only where a kernel is used. Kernels release the GIL and start no threads.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from common.scan.cpu_kernels import compiled
+from common.scan.lanes import WIDTH, accumulate64, add, fma, lanes, load, splat, store, times, zeros
+
+_FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
+_WORDS = ir.VectorType(ir.IntType(32), WIDTH)
+_HALVES = ir.VectorType(ir.IntType(16), WIDTH)
+_STATISTICS_ROWS = 128  # rows summed in float32 before they join the float64 totals
+
+
+def _constant(kind: ir.VectorType, value: int) -> ir.Constant:
+    return ir.Constant(kind, [ir.Constant(kind.element, value)] * WIDTH)
+
+
+def _pointer(context, builder, array_type, array, index):
+    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), (_HALVES if _is_half(array_type) else _FLOATS).as_pointer())
+
+
+def _is_half(array_type) -> bool:
+    return array_type.dtype == types.uint16
+
+
+@intrinsic
+def read(typingctx, array, index):
+    """array[index : index + 16] as float32 numbers."""
+
+    def emit(context, builder, signature, args):
+        half = _is_half(signature.args[0])
+        value = builder.load(_pointer(context, builder, signature.args[0], *args), align=2 if half else 4)
+        if half:
+            value = builder.bitcast(builder.shl(builder.zext(value, _WORDS), _constant(_WORDS, 16)), _FLOATS)
+        return value
+
+    return lanes(array, types.intp), emit
+
+
+@intrinsic
+def write(typingctx, array, index, value):
+    """array[index : index + 16] = value, rounded to nearest even for bfloat16."""
+
+    def emit(context, builder, signature, args):
+        array_value, at, vector = args
+        half = _is_half(signature.args[0])
+        if half:
+            bits = builder.bitcast(vector, _WORDS)
+            odd = builder.and_(builder.lshr(bits, _constant(_WORDS, 16)), _constant(_WORDS, 1))
+            bits = builder.add(bits, builder.add(odd, _constant(_WORDS, 0x7FFF)))
+            vector = builder.trunc(builder.lshr(bits, _constant(_WORDS, 16)), _HALVES)
+        builder.store(vector, _pointer(context, builder, signature.args[0], array_value, at), align=2 if half else 4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes), emit
+
+
+@intrinsic
+def leaky(typingctx, x, slope):
+    """x where positive, slope * x elsewhere."""
+
+    def emit(context, builder, signature, args):
+        vector, number = args
+        lonely = builder.insert_element(
+            ir.Constant(_FLOATS, ir.Undefined), builder.fptrunc(number, ir.FloatType()), ir.Constant(ir.IntType(32), 0)
+        )
+        slopes = builder.shuffle_vector(lonely, ir.Constant(_FLOATS, ir.Undefined), _constant(_WORDS, 0))
+        positive = builder.fcmp_ordered(">", vector, _constant(_FLOATS, 0))
+        return builder.select(positive, vector, builder.fmul(vector, slopes))
+
+    return lanes(lanes, types.float64), emit
+
+
+@intrinsic
+def largest(typingctx, a, b):
+    """The larger of two, lane by lane."""
+
+    def emit(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[0], args[1])
+
+    return lanes(lanes, lanes), emit
+
+
+@intrinsic
+def total(typingctx, x):
+    """The sum of the sixteen lanes, pair by pair."""
+
+    def emit(context, builder, signature, args):
+        value, width = args[0], WIDTH
+        while width > 1:
+            width //= 2
+            lower, upper = (
+                ir.Constant(
+                    ir.VectorType(ir.IntType(32), width), [ir.Constant(ir.IntType(32), o + i) for i in range(width)]
+                )
+                for o in (0, width)
+            )
+            nothing = ir.Constant(value.type, ir.Undefined)
+            value = builder.fadd(
+                builder.shuffle_vector(value, nothing, lower), builder.shuffle_vector(value, nothing, upper)
+            )
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(lanes), emit
+
+
+@compiled
+def _upper(near, far, lower_open, z, c0, c1, c2, step):
+    """The even output of one axis, taps k and positions j: near (k-, j-) + far (k-, j) + far (k0, j-) + ...
+
+    ``c0``, ``c1``, ``c2`` are where the positions j-, j, j+ begin and ``step`` is from tap to tap.
+    """
+    value = times(load(z, c0 + step), far)
+    value = add(value, times(load(z, c1 + step), near))
+    value = add(value, times(load(z, c1 + 2 * step), near))
+    value = add(value, times(load(z, c2 + 2 * step), far))
+    if lower_open:
+        value = add(value, times(load(z, c0), near))
+        value = add(value, times(load(z, c1), far))
+    return value
+
+
+@compiled
+def _lower(near, far, upper_open, z, c0, c1, c2, step):
+    """The odd output, the mirror image of the even one."""
+    value = times(load(z, c2 + step), far)
+    value = add(value, times(load(z, c1 + step), near))
+    value = add(value, times(load(z, c1), near))
+    value = add(value, times(load(z, c0), far))
+    if upper_open:
+        value = add(value, times(load(z, c2 + 2 * step), near))
+        value = add(value, times(load(z, c1 + 2 * step), far))
+    return value
+
+
+@compiled
+def upsampled_taps(z, planes, ny, nz, channels, first_x, last_x, y0, y1, near, far, out, out_at, slope, scratch):
+    """Add one coarse plane's share of a convolution over the doubled grid to two planes of ``out``, then activate.
+
+    ``z`` holds the 27 products W_k x of every coarse voxel, (plane, y, z, kx, ky, kz, channels); ``planes`` where the
+    planes x - 1, x, x + 1 begin (clamped). Interpolation and the taps' shifts are done one axis after the other. Coarse
+    rows y0 <= y < y1 are finished; ``out`` is (2, 2 ny, 2 nz, channels) from ``out_at``. ``scratch`` holds
+    (2, 3, nz, 9, channels) and (nz, 3, channels) numbers.
+    """
+    wide, narrow = 9 * channels, 3 * channels
+    row = nz * wide
+    second = 6 * row
+    for y in range(max(y0 - 1, 0), min(y1 + 1, ny) + 1):
+        if y < min(y1 + 1, ny):
+            slot = (y % 3) * row
+            for w in range(nz):
+                here = (y * nz + w) * 3 * wide
+                c0, c1, c2 = planes[0] + here, planes[1] + here, planes[2] + here
+                for c in range(0, wide, WIDTH):
+                    at = slot + w * wide + c
+                    store(scratch, at, _upper(near, far, not first_x, z, c0 + c, c1 + c, c2 + c, wide))
+                    store(scratch, 3 * row + at, _lower(near, far, not last_x, z, c0 + c, c1 + c, c2 + c, wide))
+        v = y - 1
+        if v < y0 or v >= y1:
+            continue
+        before, here, after = (max(v - 1, 0) % 3) * row, (v % 3) * row, (min(v + 1, ny - 1) % 3) * row
+        for p in range(2):
+            base = p * 3 * row
+            for q in range(2):
+                for w in range(nz):
+                    for c in range(0, narrow, WIDTH):
+                        o = base + w * wide + c
+                        at = second + w * narrow + c
+                        if q == 0:
+                            value = _upper(near, far, v > 0, scratch, o + before, o + here, o + after, narrow)
+                        else:
+                            value = _lower(near, far, v < ny - 1, scratch, o + before, o + here, o + after, narrow)
+                        store(scratch, at, value)
+                line = out_at + ((p * 2 * ny + 2 * v + q) * 2 * nz) * channels
+                for w in range(nz):
+                    b0 = second + max(w - 1, 0) * narrow
+                    b1 = second + w * narrow
+                    b2 = second + min(w + 1, nz - 1) * narrow
+                    for c in range(0, channels, WIDTH):
+                        at = line + 2 * w * channels + c
+                        even = _upper(near, far, w > 0, scratch, b0 + c, b1 + c, b2 + c, channels)
+                        odd = _lower(near, far, w < nz - 1, scratch, b0 + c, b1 + c, b2 + c, channels)
+                        write(out, at, leaky(add(read(out, at), even), slope))
+                        write(out, at + channels, leaky(add(read(out, at + channels), odd), slope))
+
+
+@compiled
+def statistics(x, channels, start, stop, shift, totals):
+    """Add sum(x + shift) and sum((x + shift)^2) of rows start .. stop to ``totals`` (2 * channels, float64)."""
+    for row in range(start, stop, _STATISTICS_ROWS):
+        end = min(row + _STATISTICS_ROWS, stop)
+        for c in range(0, channels, WIDTH):
+            offset = load(shift, c)
+            total, square = zeros(), zeros()
+            for r in range(row, end):
+                value = add(read(x, r * channels + c), offset)
+                total = add(total, value)
+                square = fma(value, value, square)
+            accumulate64(totals, c, total)
+            accumulate64(totals, channels + c, square)
+
+
+@compiled
+def scale_shift_leaky(x, channels, start, stop, scale, shift, slope):
+    """x = leaky(scale * x + shift) in place, one scale and shift a channel, for rows start .. stop."""
+    if channels == WIDTH:  # one register for each, kept over all rows
+        factor, offset = load(scale, 0), load(shift, 0)
+        for at in range(start * WIDTH, stop * WIDTH, WIDTH):
+            write(x, at, leaky(fma(read(x, at), factor, offset), slope))
+        return
+    for r in range(start, stop):
+        for c in range(0, channels, WIDTH):
+            at = r * channels + c
+            write(x, at, leaky(fma(read(x, at), load(scale, c), load(shift, c)), slope))
+
+
+@compiled
+def max_pool(x, sizes, channels, first, last, out):
+    """out = largest of every 2x2x2 cell of x (nx, ny, nz, channels), even sizes, for coarse planes first .. last."""
+    _, ny, nz = sizes
+    row = nz * channels
+    for i in range(first, last):
+        for j in range(ny // 2):
+            near = (2 * i * ny + 2 * j) * row
+            far = near + ny * row
+            target = (i * (ny // 2) + j) * (nz // 2) * channels
+            for k in range(nz // 2):
+                for c in range(0, channels, WIDTH):
+                    at = near + 2 * k * channels + c
+                    value = largest(read(x, at), read(x, at + channels))
+                    value = largest(value, largest(read(x, at + row), read(x, at + row + channels)))
+                    at += far - near
+                    value = largest(value, largest(read(x, at), read(x, at + channels)))
+                    value = largest(value, largest(read(x, at + row), read(x, at + row + channels)))
+                    write(out, target + k * channels + c, value)
+
+
+@compiled
+def average_pool(x, sizes, channels, first, last, out):
+    """out = mean of 3x3x3 at every second voxel of x, zeros outside counted, for coarse planes first .. last."""
+    nx, ny, nz = sizes
+    row = nz * channels
+    for i in range(first, last):
+        for j in range(ny // 2):
+            target = (i * (ny // 2) + j) * (nz // 2) * channels
+            for k in range(nz // 2):
+                for c in range(0, channels, WIDTH):
+                    value = zeros()
+                    for a in range(max(2 * i - 1, 0), min(2 * i + 2, nx)):
+                        for b in range(max(2 * j - 1, 0), min(2 * j + 2, ny)):
+                            at = (a * ny + b) * row + 2 * k * channels + c
+                            value = add(value, add(read(x, at), read(x, at + channels)))
+                            if k:
+                                value = add(value, read(x, at - channels))
+                    write(out, target + k * channels + c, times(value, 1.0 / 27.0))
+
+
+@compiled
+def conv_from_one(x, sizes, channels, weight, bias, slope, first, last, out):
+    """3x3x3 convolution of one channel and LeakyReLU, planes first .. last.
+
+    ``x`` is (nx + 2, ny + 2, nz + 2) with its border of zeros, ``weight`` (27, channels), ``out`` as ``sizes`` say.
+    """
+    _, ny, nz = sizes
+    line, plane = nz + 2, (ny + 2) * (nz + 2)
+    for i in range(first, last):
+        for j in range(ny):
+            target = (i * ny + j) * nz * channels
+            for c in range(0, channels, WIDTH):
+                start = load(bias, c)
+                for k in range(nz):
+                    corner = i * plane + j * line + k
+                    value = start
+                    for a in range(3):
+                        for b in range(3):
+                            at = corner + a * plane + b * line
+                            tap = (a * 9 + b * 3) * channels + c
+                            value = fma(splat(x, at), load(weight, tap), value)
+                            value = fma(splat(x, at + 1), load(weight, tap + channels), value)
+                            value = fma(splat(x, at + 2), load(weight, tap + 2 * channels), value)
+                    write(out, target + k * channels + c, leaky(value, slope))
+
+
+@compiled
+def conv_to_three(x, sizes, channels, weight, bias, first, last, out):
+    """3x3x3 convolution to three channels, zeros outside, planes first .. last.
+
+    ``x`` is (nx, ny, nz, channels), ``weight`` (27, 3, channels), ``out`` (3, nx, ny, nz).
+    """
+    nx, ny, nz = sizes
+    row, size = nz * channels, nx * ny * nz
+    for i in range(first, last):
+        for j in range(ny):
+            for k in range(nz):
+                one, two, three = zeros(), zeros(), zeros()
+                for a in range(max(i - 1, 0), min(i + 2, nx)):
+                    for b in range(max(j - 1, 0), min(j + 2, ny)):
+                        for d in range(max(k - 1, 0), min(k + 2, nz)):
+                            at = (a * ny + b) * row + d * channels
+                            tap = ((a - i + 1) * 9 + (b - j + 1) * 3 + d - k + 1) * 3 * channels
+                            for c in range(0, channels, WIDTH):
+                                value = read(x, at + c)
+                                one = fma(value, load(weight, tap + c), one)
+                                two = fma(value, load(weight, tap + channels + c), two)
+                                three = fma(value, load(weight, tap + 2 * channels + c), three)
+                at = (i * ny + j) * nz + k
+                out[at] = total(one) + bias[0]
+                out[size + at] = total(two) + bias[1]
+                out[2 * size + at] = total(three) + bias[2]
