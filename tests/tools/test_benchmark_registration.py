@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from common.errors import InputError
+from tests.bundles.test_evaluation import AFFINE, write_kit
+from tools import benchmark_registration as module
+from tools.benchmark_figures import merge_sides
+from tools.benchmark_registration import benchmark_registration, method_names
+from tools.benchmark_report import QUOTED
+from tools.peers import PEERS, Images, Peer
+from tools.peers.base import Peer as BasePeer
+
+
+def test_one_run_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The affine start and a tool that is not installed: table, figures, records, and a run that takes them over."""
+    write_kit(tmp_path)
+    absent = BasePeer("absent", "Absent tool", "-", PEERS["none"].register, "no_such_module", "no-such-package")
+    monkeypatch.setitem(PEERS, "absent", absent)
+    out = tmp_path / "out"
+    benchmark_registration(str(tmp_path / "list.json"), str(out), "none,absent", keep_fields=True)
+    table = (out / "table.md").read_text()
+    assert "| affine start only | 3 |" in table
+    assert "Absent tool: not installed (`pip install no-such-package`)" in table
+    assert "Quoted, not measured here" in table and "82.71 ± 1.45" in table
+    content = json.loads((out / "evaluation.json").read_text())
+    assert [row["pair"] for row in content["pairs"]] == ["s0_to_s1", "s1_to_s2", "s2_to_s0"]
+    assert all(row["cpu_seconds"] > 0 and row["peak_megabytes"] > 50 for row in content["pairs"])
+    assert content["protocol"]["grid"] == [20, 18, 22] and content["protocol"]["spacing_mm"] == [2, 2, 2]
+    for name in ("dice_by_structure_1.png", "dice_against_time.png", "pairs.csv"):
+        assert (out / name).stat().st_size > 0
+    assert np.load(out / "fields" / "none__s0_to_s1.npy").shape == (3, 20, 18, 22)
+
+    monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("a record that is there was made again"))
+    benchmark_registration(str(tmp_path / "list.json"), str(out), "none", resume=True)
+    assert json.loads((out / "evaluation.json").read_text())["pairs"] == content["pairs"]
+
+
+def test_a_method_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_kit(tmp_path)
+    run = module._run
+
+    def fail_once(peer: Peer, pair: dict, *rest: object) -> dict:
+        return {"error": "out of luck"} if pair["name"] != "s2_to_s0" else run(peer, pair, *rest)
+
+    monkeypatch.setattr(module, "_run", fail_once)
+    benchmark_registration(str(tmp_path / "list.json"), str(tmp_path / "out"), "none")
+    assert "affine start only failed on s0_to_s1: out of luck" in (tmp_path / "out" / "table.md").read_text()
+    monkeypatch.setattr(module, "_run", lambda *_: {"error": "nothing works"})
+    with pytest.raises(InputError, match="no method gave a result: affine start only: nothing works"):
+        benchmark_registration(str(tmp_path / "list.json"), str(tmp_path / "out2"), "none")
+
+
+def test_method_groups() -> None:
+    assert method_names("none, ants_syn,none") == ["none", "ants_syn"]
+    assert method_names(("greedy", "none")) == ["greedy", "none"]
+    classical = method_names("classical")
+    assert "none" in classical and all(PEERS[name].installed for name in classical)
+    assert set(method_names("all")) == set(classical) | set(method_names("bundles"))
+
+
+def test_an_unknown_method_is_refused_with_the_names_that_exist(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"method 'sny': expected one of .*mambamorph.*ants_syn"):
+        benchmark_registration(str(tmp_path / "list.json"), str(tmp_path), "sny")
+
+
+def test_quoted_tables_are_complete_rows() -> None:
+    for table in json.loads(QUOTED.read_text()):
+        assert {len(row) for row in table["rows"]} == {len(table["rows"][0])}, table["title"]
+
+
+def test_sides_are_merged() -> None:
+    assert merge_sides("Right-Cerebral-Cortex") == "Cerebral-Cortex" and merge_sides("Brain-Stem") == "Brain-Stem"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    """A blob and the same blob two voxels further along every array axis, in an oblique left-handed frame."""
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in (40, 38, 42)], indexing="ij")).astype(float)
+
+    def blob(offset: float) -> np.ndarray:
+        centre = np.array([19, 18, 20.0]).reshape(3, 1, 1, 1) + offset
+        radius = np.sqrt((((grid - centre) / np.array([1, 1.2, 0.9]).reshape(3, 1, 1, 1)) ** 2).sum(0))
+        return (200 / (1 + np.exp(radius - 9))).astype(np.float32)
+
+    for name, offset in (("fixed", 0.0), ("moving", 2.0)):
+        nibabel.save(nibabel.Nifti1Image(blob(offset), AFFINE), tmp_path / f"{name}.nii.gz")
+    return Images(str(tmp_path / "fixed.nii.gz"), str(tmp_path / "moving.nii.gz"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ants_syn", "greedy", "demons", "dipy", "convexadam", "elastix"])
+def test_every_installed_tool_pulls_the_moving_image_onto_the_fixed_one(name: str, images: Images) -> None:
+    """Axis order, sign and unit of a tool's field: +2 voxels along every axis at the blob's surface."""
+    if not PEERS[name].installed:
+        pytest.skip(f"{PEERS[name].distribution} is not installed")
+    ddf = PEERS[name].register(images)
+    assert ddf.shape == (3, *images.fixed.shape)
+    surface = (images.fixed > 60) & (images.fixed < 140)
+    for component in ddf:
+        assert component[surface].mean() == pytest.approx(2.0, abs=0.8)
+
+
+def test_moving_images_on_another_grid_are_resampled(images: Images, tmp_path: Path) -> None:
+    flipped = AFFINE @ np.diag([-1.0, 1, 1, 1])
+    flipped[:3, 3] = (AFFINE @ [39, 0, 0, 1])[:3]
+    volume = images.moving_on_fixed
+    nibabel.save(nibabel.Nifti1Image(volume[::-1], flipped), tmp_path / "flipped.nii.gz")
+    other = Images(images.fixed_path, str(tmp_path / "flipped.nii.gz"), tmp_path)
+    assert np.abs(other.moving_on_fixed - volume).max() < 1e-3
