@@ -5,6 +5,8 @@ normalisation, projections, convolution, scan and gate while it is in cache; wha
 tokens of the convolution's window and the scan's state. Peak memory beyond input and output does not grow with L.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,9 @@ from common.scan.cpu_runtime import load_kernel
 from common.scan.selection import select_backend
 
 CACHED = 1 << 17  # numbers per intermediate and chunk, so that a chunk's intermediates stay in the second-level cache
+# Multiply-adds of a chunk's input projection (a millisecond's work at most) up to which one thread does it all: a
+# second one gains little, and on a busy machine the threads would wait for each other a dozen times a chunk.
+ONE_THREAD_UP_TO = 1 << 24
 _NOTHING = np.empty(0, np.float32)
 
 
@@ -62,6 +67,20 @@ class _Buffers:
         self.y = torch.empty(chunk, inner)
 
 
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let PyTorch use ``count`` threads inside of the block."""
+    before = torch.get_num_threads()
+    if count == before:  # setting the number is not free of side effects, even to what it is
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def chunk_length(inner: int) -> int:
     """Tokens of a chunk: 682 at 192 inner channels, within 256 to 2048."""
     return min(max(CACHED // inner, 256), 2048)
@@ -72,7 +91,8 @@ def stream_mamba(tokens: Tensor, weights: MambaWeights, chunk: int | None = None
     chunk = chunk or chunk_length(weights.D.shape[0])
     out = torch.empty(tokens.shape)
     buffers = _Buffers(weights, min(chunk, tokens.shape[1]))
-    with torch.no_grad():
+    alone = buffers.u.shape[0] * weights.in_proj.numel() <= ONE_THREAD_UP_TO
+    with torch.no_grad(), _threads(1 if alone else torch.get_num_threads()):
         stages = _Stages(weights, buffers)
         for entry, target in zip(tokens, out, strict=True):
             stages.restart()

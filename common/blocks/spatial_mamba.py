@@ -69,7 +69,8 @@ class SpatialMambaBlock(nn.Module):
     def _scan(self, x: Tensor) -> Tensor:
         """(B, C, X, Y, Z) -> (B, C, X, Y, Z), channels-last in memory: the tokens are a view of the volume."""
         tokens = channels_last(x).permute(0, 2, 3, 4, 1)
-        scanned = self.mamba(self.norm(tokens).flatten(1, 3)).view_as(tokens)
+        norm = self.norm  # its weights, not its result: the streamed scan normalises a few tokens at a time
+        scanned = self.mamba(tokens.flatten(1, 3), norm.weight, norm.bias, norm.eps).view_as(tokens)
         scanned = tokens + scanned if torch.is_grad_enabled() else scanned.add_(tokens)
         return scanned.permute(0, 4, 1, 2, 3)
 

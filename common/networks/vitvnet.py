@@ -161,7 +161,8 @@ class ViTVNet(nn.Module):
     def _first_stage(self, pair: Tensor) -> Tensor:
         """(B, 2, X, Y, Z) -> features at full resolution."""
         if can_run_in_slabs(self.training, pair[:, 0].numel()):
-            return run_in_slabs(self.encoder[0], [pair], halo=2, rows=slab_rows(pair.shape[2:]))
+            # Thick slabs: for two channels PyTorch falls back to a slow convolution where B*C*X*Y is 20,480 or less.
+            return run_in_slabs(self.encoder[0], [pair], halo=2, rows=4 * slab_rows(pair.shape[2:]))
         return run_checkpointed(self.encoder[0], self.checkpointing, pair)
 
     def _finest(self, x: Tensor, skip: Tensor) -> Tensor:

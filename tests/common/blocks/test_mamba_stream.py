@@ -81,3 +81,15 @@ def test_steps_back_where_it_cannot_run(block, change, monkeypatch):
 
 def test_chunks_follow_the_width():
     assert [chunk_length(inner) for inner in (16, 192, 768, 4096)] == [2048, 682, 256, 256]
+
+
+def test_the_number_of_threads_is_left_as_it_was():
+    before = torch.get_num_threads()
+    block, tokens = MambaBlock(16).eval(), torch.randn(1, 3000, 16)
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        two = block(tokens)
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        torch.testing.assert_close(block(tokens), two)
+    torch.set_num_threads(before)
