@@ -127,3 +127,15 @@ def test_two_processes_train_like_one_with_the_same_global_batch(tmp_path: Path)
     for key, value in one["network"].items():
         torch.testing.assert_close(two["network"][key], value, rtol=1e-4, atol=1e-6)
     assert not (tmp_path / "two" / "log_rank0.csv").exists() and (tmp_path / "two" / "log_rank1.csv").exists()
+
+
+def test_all_training_files_are_one_file_but_for_the_network_and_its_recipe() -> None:
+    reference = ConfigParser.load_config_file(str(ROOT / "bundles/mambamorph/configs/train.json"))
+    own = {"imports", "recipes", "network_def", "image_loss"}
+    for name in TRAINABLE:
+        config = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / "train.json"))
+        assert config.keys() == reference.keys()
+        assert {k: v for k, v in config.items() if k not in own} == {k: v for k, v in reference.items() if k not in own}
+        inference = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / "inference.json"))
+        assert config["network_def"] == inference["network_def"], name
+        assert config["recipe"] == "paper" and config["recipes"]["paper"].keys() == config["recipes"]["synth"].keys()
