@@ -97,9 +97,9 @@ def test_without_gpu_the_reason_is_said():
 @pytest.mark.parametrize("lanes", [32, 64])
 def test_tiles_fill_a_warp_and_hold_every_state(states, shape, lanes):
     tile = plan(1, 192, 16128, states, 1, shape, lanes)
-    assert tile.NL * tile.DL == lanes
+    assert lanes == tile.NL * tile.DL
     assert tile.NH * tile.NL >= states > tile.NH * tile.NL // 2
-    assert tile.DH >= 1 and tile.NH * tile.DH <= max(shape.states_a_thread, tile.NH)
+    assert tile.DH >= 1 and max(shape.states_a_thread, tile.NH) >= tile.NH * tile.DH
     for size in tile[1:]:
         assert size & (size - 1) == 0
 

@@ -11,7 +11,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
 
-from common.scan import selective_scan, triton_gpu
+from common.scan import cross_scan, selective_scan
 from common.scan.cross import cross_scan_materialised
 from common.scan.orders import ScanOrder
 
@@ -74,8 +74,9 @@ def walks(name: str) -> dict[str, float]:
     inputs = [t.float() for t in exact]
     if channel_last:
         inputs[0] = inputs[0].to(memory_format=torch.channels_last_3d)
-    found, saved = triton_gpu.cross_forward(*inputs, orders, delta_softplus=True, save=True)
-    gradients = triton_gpu.cross_backward(upstream.float(), saved, *inputs, orders, delta_softplus=True)
+    inputs = [t.requires_grad_() for t in inputs]
+    found = cross_scan(*inputs, delta_softplus=True, orders=orders, backend="triton")
+    gradients = torch.autograd.grad(found, inputs, upstream.float())
     labels = ("u", "delta", "A", "B", "C", "D", "delta_bias")
     errors = {f"grad_{n}": relative_error(g, e) for n, g, e in zip(labels, gradients, expected, strict=True)}
     return errors | {"out": relative_error(found, out)}
