@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -6,12 +7,14 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from tests.bundles.test_evaluation import AFFINE, write_kit
+from common.evaluation import read_pairs, read_structures
+from tests.bundles.conftest import BUNDLES
+from tests.bundles.test_evaluation import AFFINE, TINY, evaluate, options, write_kit
 from tools import benchmark_registration as module
 from tools.benchmark_figures import merge_sides
 from tools.benchmark_registration import benchmark_registration, method_names
 from tools.benchmark_report import QUOTED
-from tools.peers import PEERS, Images, Peer
+from tools.peers import PEERS, Images, Peer, bundle
 from tools.peers.base import Peer as BasePeer
 
 
@@ -74,6 +77,35 @@ def test_quoted_tables_are_complete_rows() -> None:
 
 def test_sides_are_merged() -> None:
     assert merge_sides("Right-Cerebral-Cortex") == "Cerebral-Cortex" and merge_sides("Brain-Stem") == "Brain-Stem"
+
+
+def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_kit(tmp_path)
+    root = tmp_path / "bundles" / "tiny"
+    shutil.copytree(BUNDLES[0].parent / "mambamorph", root, ignore=shutil.ignore_patterns("*.pt"))
+    config = json.loads((root / "configs" / "inference.json").read_text())
+    config |= {"network_def": TINY, "spacing": 4.0, "multiple": 8, "shape": None, "cube": False}
+    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    monkeypatch.setattr(bundle, "BUNDLES", root.parent)
+    assert bundle.bundle_names() == ["tiny"]
+    with pytest.raises(InputError, match=r"bundle tiny: expected weights at .*model.pt, got no such file"):
+        bundle.bundle_method("tiny")
+    (root / "models").mkdir(exist_ok=True)
+    shutil.copy(tmp_path / "model.pt", root / "models" / "model.pt")
+    assert len(bundle.weights_digest("tiny")) == 12
+
+    method = bundle.bundle_method("tiny")
+    images = Images(str(tmp_path / "s1.nii.gz"), str(tmp_path / "s0.nii.gz"), tmp_path)
+    ddf = method.register(images)
+    assert method.title == "MambaMorph" and ddf.shape == (3, 20, 18, 22) and np.abs(ddf).max() > 0
+    assert 0 < images.notes["network_seconds"] <= images.notes["seconds"]
+    # The same field as the evaluation scores: both doors lead to one pipeline.
+    evaluate("mambamorph", "inference.json", options(tmp_path, "out"))
+    row = json.loads((tmp_path / "out" / "evaluation.json").read_text())["pairs"][0]
+    pair = read_pairs(str(tmp_path / "list.json"))[0]
+    scores = module.score(pair, ddf, read_structures(str(tmp_path / "list.json")))["scores"]
+    assert scores["dice_nearest"] == pytest.approx(row["dice_nearest"], abs=1e-5)
+    assert scores["sd_log_jacobian"] == pytest.approx(row["sd_log_jacobian"], rel=1e-3)
 
 
 @pytest.fixture

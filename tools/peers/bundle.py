@@ -48,6 +48,7 @@ def _register(root: Path, images: Images) -> np.ndarray:
     output = images.folder / "bundle"
     config = root / "configs" / "inference.json"
     overrides: dict[str, Any] = {"fixed": images.fixed_path, "moving": images.moving_path, "output_dir": str(output)}
+    overrides["bundle_root"] = str(root)
     known = json.loads(config.read_text())
     # The pairs are aligned: every method starts from the same place.
     for key, value in (("align", False), ("device", "$torch.device('cpu')")):
