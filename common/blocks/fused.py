@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.scan.cpu_runtime import run_jobs
+from common.scan.cpu_runtime import compile_notice, run_jobs
 
 _LANES = 16
 _ROWS = 2**14  # rows of one job of the normalisation
@@ -32,11 +32,18 @@ _INTERPOLATION = {"trilinear": (0.75, 0.25), "nearest": (1.0, 0.0)}
 
 
 @functools.cache
-def _kernels() -> ModuleType | None:
-    """Return the compiled kernels, None where numba is not installed."""
-    if importlib.util.find_spec("numba") is None:
-        return None
-    return importlib.import_module("common.blocks.fused_kernels")
+def _installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+@functools.cache
+def _kernels(kind: torch.dtype) -> ModuleType:
+    """Return the kernels, compiled or loaded from disk for one type of volume."""
+    kernels = importlib.import_module("common.blocks.fused_kernels")
+    with compile_notice(f"of decoders ({kind})"):
+        for name, signature in kernels.signatures(kind == torch.bfloat16).items():
+            getattr(kernels, name).compile(signature)
+    return kernels
 
 
 def applies(x: Tensor, channels: int) -> bool:
@@ -44,7 +51,7 @@ def applies(x: Tensor, channels: int) -> bool:
     recorded = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
     kinds = (torch.float32, torch.bfloat16)
     fits = x.device.type == "cpu" and x.dtype in kinds and channels % _LANES == 0
-    return fits and not recorded and _kernels() is not None
+    return fits and not recorded and _installed()
 
 
 def _flat(x: Tensor) -> np.ndarray[Any, Any]:
@@ -78,8 +85,7 @@ def add_upsampled_conv(out: Tensor, coarse: Tensor, weight: Tensor, mode: str, s
 
 def _add_one(out: Tensor, planes: Tensor, taps: Tensor, mode: str, slope: float) -> None:
     """``add_upsampled_conv`` of one volume: out (2X, 2Y, 2Z, O), planes (X, Y Z, C), taps (C, 27 O)."""
-    kernels = _kernels()
-    assert kernels is not None
+    kernels = _kernels(out.dtype)
     near, far = _INTERPOLATION[mode]
     width, (nx, area, _) = out.shape[3], planes.shape
     nz = out.shape[2] // 2
@@ -110,8 +116,7 @@ def instance_norm_leaky_(x: Tensor, eps: float, slope: float) -> Tensor:
 
 
 def _normalise(x: Tensor, eps: float, slope: float) -> None:
-    kernels = _kernels()
-    assert kernels is not None
+    kernels = _kernels(x.dtype)
     channels = x.shape[3]
     rows = x.numel() // channels
     flat, jobs = _flat(x), _split(rows, -(-rows // _ROWS))
@@ -161,8 +166,7 @@ def conv_on_upsampled(
 
 
 def _pool(x: Tensor, kernel: str) -> Tensor:
-    kernels = _kernels()
-    assert kernels is not None
+    kernels = _kernels(x.dtype)
     batch, channels, *sizes = x.shape
     out = torch.empty(batch, *[n // 2 for n in sizes], channels, dtype=x.dtype)
     for volume, target in zip(x.permute(0, 2, 3, 4, 1), out, strict=True):
@@ -196,13 +200,12 @@ def conv_from_one(image: Tensor, weight: Tensor, bias: Tensor | None, slope: flo
     PyTorch returns the default layout for a single input channel and takes several times as long.
     """
     width = weight.shape[0]
-    kernels = _kernels()
-    if kernels is None or bias is None or not applies(image, width):
+    if bias is None or not applies(image, width):
         out = F.leaky_relu_(F.conv3d(image, weight, bias, padding=1), slope)
         return out.contiguous(memory_format=torch.channels_last_3d)
     batch, _, *sizes = image.shape
     kind = torch.bfloat16 if torch.is_autocast_enabled("cpu") else image.dtype
-    out = torch.empty(batch, *sizes, width, dtype=kind)
+    kernels, out = _kernels(kind), torch.empty(batch, *sizes, width, dtype=kind)
     taps = weight.float().permute(1, 2, 3, 4, 0).reshape(-1).numpy()
     start = bias.float().numpy()
     for volume, target in zip(F.pad(image.float(), (1, 1, 1, 1, 1, 1)), out, strict=True):
@@ -220,13 +223,12 @@ def conv_to_three(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
     Three output channels fill a fifth of the vectors of a general convolution.
     """
-    kernels = _kernels()
     channels = x.shape[1]
     fits = bias is not None and x.is_contiguous(memory_format=torch.channels_last_3d) and applies(x, channels)
-    if kernels is None or bias is None or not fits:
+    if bias is None or not fits:
         return F.conv3d(x, weight, bias, padding=1)
     batch, _, *sizes = x.shape
-    out = torch.empty(batch, 3, *sizes)
+    kernels, out = _kernels(x.dtype), torch.empty(batch, 3, *sizes)
     taps = weight.float().permute(2, 3, 4, 0, 1).reshape(-1).numpy()
     start = bias.float().numpy()
     for volume, target in zip(x.permute(0, 2, 3, 4, 1), out, strict=True):

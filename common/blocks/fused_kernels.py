@@ -315,3 +315,23 @@ def conv_to_three(x, sizes, channels, weight, bias, first, last, out):
                 out[at] = total(one) + bias[0]
                 out[size + at] = total(two) + bias[1]
                 out[2 * size + at] = total(three) + bias[2]
+
+
+def signatures(half: bool) -> dict[str, tuple]:
+    """Return the argument types of every kernel for float32 or (``half``) bfloat16 volumes."""
+    floats, doubles, numbers = types.float32[::1], types.float64[::1], types.int64[::1]
+    volume, number, real, truth = types.uint16[::1] if half else floats, types.int64, types.float64, types.boolean
+    sizes = types.UniTuple(number, 3)
+    counts = (number, number, number)
+    return {
+        "upsampled_taps": (
+            *(floats, numbers, *counts, truth, truth, number, number, real, real),
+            *(volume, number, real, floats),
+        ),
+        "statistics": (volume, *counts, floats, doubles),
+        "scale_shift_leaky": (volume, *counts, floats, floats, real),
+        "max_pool": (volume, sizes, *counts, volume),
+        "average_pool": (volume, sizes, *counts, volume),
+        "conv_from_one": (floats, sizes, number, floats, floats, real, number, number, volume),
+        "conv_to_three": (volume, sizes, number, floats, floats, number, number, floats),
+    }

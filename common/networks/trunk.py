@@ -193,6 +193,7 @@ class RegistrationTrunk(nn.Module):
             InputError: the pair's shape does not fit.
         """
         check_pair(pair, self.multiple, type(self).__name__)
+        pair = pair.as_subclass(Tensor)  # MONAI's MetaTensor would follow every operation
         moving, fixed = pair[:, :1], pair[:, 1:]
         velocity = self.velocity(moving, fixed)
         ddf = integrate(velocity, self.integration_steps)

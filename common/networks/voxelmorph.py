@@ -82,7 +82,7 @@ class VoxelMorph(nn.Module):
             InputError: the pair's shape does not fit.
         """
         check_pair(pair, self.unet.multiple, type(self).__name__)
-        flow = self.flow(pair)
+        flow = self.flow(pair.as_subclass(Tensor))  # MONAI's MetaTensor would follow every operation
         if not self.integration_steps:
             return {"ddf": flow}
         factor = self.downsize

@@ -24,13 +24,13 @@ def load_kernel(name: str) -> Callable[..., None]:
         from common.scan import cpu_kernels
 
         kernel = getattr(cpu_kernels, name)
-        with _notice(name):
+        with compile_notice(name):
             kernel.compile(cpu_kernels.SIGNATURES[name])
         return kernel
 
 
 @contextlib.contextmanager
-def _notice(name: str) -> Iterator[None]:
+def compile_notice(name: str) -> Iterator[None]:
     """Log before the first function is really compiled, and how long it took; loading from disk stays silent."""
     from numba.core import event
 
