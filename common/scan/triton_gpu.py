@@ -53,8 +53,8 @@ def availability(device: str) -> tuple[bool, str]:
     if not torch.cuda.is_available():
         return False, f"{found}, but torch {torch.__version__} sees no GPU"
     major, minor = torch.cuda.get_device_capability()
-    if torch.version.hip is None and major < 7:
-        return False, f"{found} needs compute capability 7.0, this GPU has {major}.{minor}"
+    if torch.version.hip is None and (major, minor) < (7, 5):
+        return False, f"{found} needs compute capability 7.5, this GPU has {major}.{minor}"
     if "CC" not in os.environ and not (shutil.which("gcc") or shutil.which("clang")):
         return False, f"{found} needs a C compiler for its launcher; install gcc or set CC"
     return True, f"{found} on {torch.cuda.get_device_name()}"

@@ -130,10 +130,10 @@ def _carry(job: Job, states: Tensor, sums: Tensor, reverse: bool) -> None:
     tiles = _kernels()[2]
     batch, channels, _ = job.u.shape
     count, columns = job.A.shape[1], 32
-    rows = min(64, 1 << max(0, job.chunks - 1).bit_length())
+    rows = min(64, max(2, 1 << (job.chunks - 1).bit_length()))
     tiles.carry_states[(-(-channels * count // columns), batch)](
         states, sums, job.A, *job.A.stride(), channels, count, job.chunks,
-        ROWS=rows, COLUMNS=columns, REVERSE=reverse, num_warps=4,
+        ROWS=rows, COLUMNS=columns, REVERSE=reverse, num_warps=4, enable_fp_fusion=True,
     )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def cross() -> None:
 
 
 CASES = {"scan": scan, "cross": cross, "half": lambda: scan(dtype=torch.bfloat16), "odd": lambda: scan(length=4095)}
+CASES["short"] = lambda: scan(length=5, channels=3, states=3)
 
 
 def _nvidia(kernel) -> dict[str, int]:
