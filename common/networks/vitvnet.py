@@ -21,7 +21,6 @@ Differences from the authors' code
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -61,15 +60,24 @@ class ConvBatchNorm(nn.Module):
         self.conv = nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm3d(out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, X, Y, Z) -> (B, C_out, X, Y, Z)."""
+    def _weights(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the convolution, in evaluation with the norm folded in."""
         norm = self.norm
         if self.training or norm.running_mean is None or norm.running_var is None:
-            return F.relu_(norm(self.conv(x)))
-        weight, bias = fuse_conv_bn_weights(
+            return self.conv.weight, None
+        return fuse_conv_bn_weights(
             self.conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
-        return F.relu_(F.conv3d(x, weight, bias, padding=1))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Tensors (B, C_i, X, Y, Z) with C_in channels in all, as if concatenated -> (B, C_out, X, Y, Z)."""
+        weight, bias = self._weights()
+        # A sum of convolutions costs less than the copy that a concatenation is.
+        first, *others = zip(inputs, weight.split([x.shape[1] for x in inputs], dim=1), strict=True)
+        x = F.conv3d(*first, bias, padding=1)
+        for other in others:
+            x = x.add_(F.conv3d(*other, padding=1))
+        return F.relu_(self.norm(x) if bias is None else x)
 
 
 class UpBlock(nn.Module):
@@ -80,10 +88,13 @@ class UpBlock(nn.Module):
         self.conv1 = ConvBatchNorm(in_channels + skip_channels, out_channels)
         self.conv2 = ConvBatchNorm(out_channels, out_channels)
 
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        """The first half: (B, C, X, Y, Z) and (B, S, 2X, 2Y, 2Z) -> (B, C_out, 2X, 2Y, 2Z)."""
+        return self.conv1(F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False), skip)
+
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, C, X, Y, Z) and (B, S, 2X, 2Y, 2Z) -> (B, C_out, 2X, 2Y, 2Z)."""
-        x = F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
-        return self.conv2(self.conv1(torch.cat([x, skip], dim=1)))
+        return self.conv2(self.join(x, skip))
 
 
 class ViTVNet(nn.Module):
@@ -167,7 +178,15 @@ class ViTVNet(nn.Module):
 
     def _finest(self, x: Tensor, skip: Tensor) -> Tensor:
         """The last decoder block and the head: (B, C, X/2, Y/2, Z/2), (B, S, X, Y, Z) -> (B, 3, X, Y, Z)."""
-        return self.head(run_checkpointed(self.decoder[-1], self.checkpointing, x, skip))
+        block = self.decoder[-1]
+        assert isinstance(block, UpBlock)
+        if not can_run_in_slabs(self.training, skip[:, 0].numel()):
+            return self.head(run_checkpointed(block, self.checkpointing, x, skip))
+        # Upsampling and a convolution reach two fine rows, one coarse row; the other two convolutions two rows. In two
+        # steps less is computed twice than in one.
+        rows = 2 * slab_rows(skip.shape[2:])
+        joined = run_in_slabs(block.join, [x, skip], halo=1, rows=max(2, rows // 2))
+        return run_in_slabs(lambda slab: self.head(block.conv2(slab)), [joined], halo=2, rows=rows)
 
     def _head_output(self, pair: Tensor) -> Tensor:
         """(B, 2, X, Y, Z) -> output of the flow convolution (B, 3, X, Y, Z)."""
@@ -176,10 +195,7 @@ class ViTVNet(nn.Module):
         x = self.bottleneck(self.transformer(self.patch_embedding(skips[2])))
         for block in self.decoder[:-1]:  # type: ignore[index]
             x = run_checkpointed(block, self.checkpointing, x, skips.pop())
-        if can_run_in_slabs(self.training, pair[:, 0].numel()):
-            # Three convolutions and the upsampling reach four fine rows, two coarse ones.
-            return run_in_slabs(self._finest, [x, skips[0]], halo=2, rows=slab_rows(x.shape[2:], scale=2))
-        return self._finest(x, skips[0])
+        return self._finest(x, skips.pop())
 
     def fields(self, pair: Tensor) -> dict[str, Tensor]:
         """(B, 2, X, Y, Z) -> ``ddf`` (B, 3, X, Y, Z) in voxels, and ``velocity`` of the same shape where integrated."""
