@@ -84,7 +84,8 @@ class TrainingLog:
         self.count, self.extra, self.seconds_before = 0, {}, 0.0  # type: ignore[var-annotated]
         self.writer: Any = None
         self.writer_dir = writer_dir
-        self.columns = ["step", "epoch", "seconds", "loss", "image", "label", "smooth", "gradient", "rate", "val_dice"]
+        self.columns = ["step", "epoch", "seconds", "loss", "image", "label", "smooth", "field"]
+        self.columns += ["gradient", "rate", "val_dice"]
 
     def attach(self, engine: Engine) -> None:
         """Register on the trainer."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from common.data.augment import chance, deform, random_field, smooth_noise, uniform
+from common.data.augment import chance, deform, random_deformation, random_field, smooth_noise, uniform
 from common.data.synthesis import render
 from common.errors import InputError
 from common.training.volumes import Subject
@@ -29,6 +29,10 @@ class RegistrationPairs(Dataset):
         deformation_chance: share of the volumes that are deformed.
         flip: mirror both sides along the first axis in half of the pairs.
         intensity: strength of the gamma, bias and noise augmentation of seen images, 0 for none.
+        same_person: share of the pairs whose two sides are one subject, the fixed side deformed by a strong random
+            field. That field is then the answer, which no image tells inside of a homogeneous tissue; items gain
+            ``true_ddf`` (3, X, Y, Z) in voxels and ``true_known`` (1 or 0).
+        same_person_deformation: strength of that field in voxels.
         identifiers: FreeSurfer number of each label value, for ``like_t1`` and ``like_ct``.
         device: where the volumes lie and samples are made.
     """
@@ -44,6 +48,8 @@ class RegistrationPairs(Dataset):
         deformation_chance: float = 0.6,
         flip: bool = False,
         intensity: float = 0.0,
+        same_person: float = 0.0,
+        same_person_deformation: float = 2.5,
         identifiers: Sequence[int] | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -59,6 +65,7 @@ class RegistrationPairs(Dataset):
         self.target, self.length, self.seed = target, length, seed
         self.deformation, self.deformation_chance, self.flip = deformation, deformation_chance, flip
         self.intensity, self.identifiers = intensity, identifiers
+        self.same_person, self.same_person_deformation = same_person, same_person_deformation
 
     def _place(self, subject: Subject) -> Subject:
         images = {key: image.to(self.device) for key, image in subject.images.items()}
@@ -73,9 +80,22 @@ class RegistrationPairs(Dataset):
         first, second = (int(uniform(generator, 0, len(self.subjects))) for _ in range(2))
         flip = self.flip and chance(generator, 0.5)
         item: dict[str, Tensor] = {}
+        fields: list[Tensor | None]
+        if self.same_person > 0 and chance(generator, self.same_person):
+            second = first
+            fields = [None, self._strong_field(self.subjects[first], generator)]
+        else:
+            fields = [self._random_field(self.subjects[number], generator) for number in (first, second)]
+        if self.same_person > 0:
+            # moving is as it was and fixed(x) = moving(x + field(x)): the field is what the network has to find
+            known = second == first and fields[0] is None and fields[1] is not None
+            item["true_known"] = torch.tensor(float(known), device=self.device)
+            zeros = torch.zeros(3, *_shape(self.subjects[second]), device=self.device)
+            item["true_ddf"] = fields[1][0] if known and fields[1] is not None else zeros
         seen = []
-        for side, number, modality in (("moving", first, contrast[0]), ("fixed", second, contrast[1])):
-            images, label = self._transformed(self.subjects[number], flip, generator)
+        sides = zip(("moving", "fixed"), (first, second), contrast, fields, strict=True)
+        for side, number, modality, field in sides:
+            images, label = self._transformed(self.subjects[number], flip, field)
             shown = self._shown(images, label, modality, generator)
             seen.append(shown)
             item[side] = shown if self.target == "seen" else images[self.target]
@@ -92,8 +112,16 @@ class RegistrationPairs(Dataset):
                 return moving, fixed
         return moving, fixed
 
+    def _random_field(self, subject: Subject, generator: torch.Generator) -> Tensor | None:
+        if self.deformation <= 0 or not chance(generator, self.deformation_chance):
+            return None
+        return random_field(_shape(subject), generator, self.deformation)
+
+    def _strong_field(self, subject: Subject, generator: torch.Generator) -> Tensor:
+        return random_deformation(_shape(subject), self.same_person_deformation, generator, (16.0, 32.0, 64.0))
+
     def _transformed(
-        self, subject: Subject, flip: bool, generator: torch.Generator
+        self, subject: Subject, flip: bool, field: Tensor | None
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         names = list(subject.images)
         images = torch.stack([subject.images[name] for name in names])
@@ -102,8 +130,7 @@ class RegistrationPairs(Dataset):
             images = images.flip(1)
             label = None if label is None else label.flip(0)
         images = images.float() / 255.0
-        if self.deformation > 0 and chance(generator, self.deformation_chance):
-            field = random_field(images.shape[1:], generator, self.deformation)
+        if field is not None:
             spare = label if label is not None else torch.zeros_like(images[0], dtype=torch.uint8)
             images, moved_label = deform(images, spare, field)
             label = None if label is None else moved_label
@@ -128,6 +155,10 @@ class RegistrationPairs(Dataset):
         return ((image.clamp_min(1e-6) ** gamma * bias + noise * (image > 0)) * uniform(generator, 0.85, 1.15)).clamp(
             0, 1
         )
+
+
+def _shape(subject: Subject) -> tuple[int, ...]:
+    return tuple(next(iter(subject.images.values())).shape)
 
 
 class StepSampler(Sampler[int]):
