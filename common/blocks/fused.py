@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.scan.cpu_runtime import compile_notice, run_jobs
+from common.compiled import compile_notice, run_jobs
 
 _LANES = 16
 _ROWS = 2**14  # rows of one job of the normalisation

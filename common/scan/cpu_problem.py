@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.scan.cpu_runtime import load_kernel, run_jobs
+from common.compiled import run_jobs
+from common.scan.cpu_runtime import load_kernel
 
 WIDTH, STEPS = 16, 32
 LOG2_E = 1.4426950408889634

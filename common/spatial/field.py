@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from common.spatial.squaring import can_square_compiled, square_compiled
 from common.spatial.warp import warp
 
 
@@ -45,6 +46,8 @@ def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
         raise ValueError(f"integrate expects a number of steps of at least 0, got {steps}")
     # Under autocast the velocity may come in half precision, too coarse to be squared seven times.
     field = velocity if velocity.dtype in (torch.float32, torch.float64) else velocity.float()
+    if can_square_compiled(field):
+        return square_compiled(field, steps)
     field = field / float(2**steps)
     for _ in range(steps):
         field = compose(field, field)

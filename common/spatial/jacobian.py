@@ -4,6 +4,7 @@ A field ``u`` stands for ``x -> x + u(x)``; its Jacobian is ``I + du/dx`` in vox
 depend on the unit as long as the grid's axes keep their spacing: a world-space field gives the same numbers.
 """
 
+from collections.abc import Sequence
 from itertools import product
 
 import torch
@@ -149,13 +150,13 @@ def _index_grid(ddf: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
-def _unit(axis: int, sign: int) -> tuple[int, int, int]:
+def _unit(axis: int, sign: int) -> list[int]:
     offset = [0, 0, 0]
     offset[axis] = sign
-    return offset[0], offset[1], offset[2]
+    return offset
 
 
-def _shifted(volume: Tensor, offset: tuple[int, int, int]) -> Tensor:
+def _shifted(volume: Tensor, offset: Sequence[int]) -> Tensor:
     """The interior of a volume moved by an offset of -1, 0 or 1 an axis: (B, C, X, Y, Z) -> (B, C, X-2, Y-2, Z-2)."""
     slices = [slice(1 + o, n - 1 + o) for o, n in zip(offset, volume.shape[2:], strict=True)]
     return volume[:, :, slices[0], slices[1], slices[2]]

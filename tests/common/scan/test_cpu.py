@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from common.scan import available_backends, cpu, cpu_problem, cpu_runtime, selective_scan
+from common import compiled
+from common.scan import available_backends, cpu, cpu_problem, selective_scan
 
 from .cases import NAMES, random_case, relative_error
 
@@ -141,7 +142,7 @@ def test_a_forked_child_has_its_own_threads(monkeypatch):
     monkeypatch.setattr(cpu_problem, "_SMALL", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     expected = float(selective_scan(**random_case(1, 64, 500, 4, dtype=torch.float32), backend="cpu").sum())
-    assert (os.getpid(), 1) in cpu_runtime._pools
+    assert (os.getpid(), 1) in compiled._pools
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=_in_a_child, args=(queue,), daemon=True)
