@@ -41,7 +41,9 @@ def draw_figures(folder: Path, records: Sequence[dict[str, Any]], structures: Ma
         _boxes(folder / name, [r for r in records if r["kind"] == kind], structures, colours, kind)
         pictures[name] = f"Dice by structure, {kind or 'all pairs'}: both sides and all pairs in one box"
     _against_time(folder / "dice_against_time.png", records, colours)
-    pictures["dice_against_time.png"] = "Mean Dice against seconds a pair; a point a pair, the larger one is the mean"
+    pictures["dice_against_time.png"] = (
+        "Mean Dice against CPU seconds a pair, process start included; large points are means"
+    )
     return pictures
 
 
@@ -96,7 +98,7 @@ def _boxes(
 
 
 def _against_time(path: Path, records: Sequence[dict[str, Any]], colours: Mapping[str, str]) -> None:
-    """A panel a kind of pair: time on a logarithmic axis, the affine start as a line."""
+    """A panel a kind of pair: CPU time, which other work on the machine changes little; the affine start as a line."""
     from matplotlib import pyplot
 
     kinds = list(dict.fromkeys(record["kind"] for record in records))
@@ -112,11 +114,11 @@ def _against_time(path: Path, records: Sequence[dict[str, Any]], colours: Mappin
             if mine[0]["job"]["method"] == "none":
                 axes.axhline(np.mean(dice), color=colour, linestyle="--", linewidth=1, label=method)
                 continue
-            seconds = [r["seconds"] for r in mine]
+            seconds = [r["cpu_seconds"] for r in mine]
             axes.scatter(seconds, dice, s=8, color=colour, alpha=0.5)
             axes.scatter(np.mean(seconds), np.mean(dice), s=50, color=colour, label=method)
         axes.set_xscale("log")
-        axes.set_xlabel("seconds a pair")
+        axes.set_xlabel("CPU seconds a pair")
         axes.set_ylabel("mean Dice, nearest labels")
         axes.set_title(kind)
         axes.grid(linewidth=0.3)
