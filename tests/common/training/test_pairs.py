@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from common.errors import InputError
+from common.spatial import warp
 from common.training.pairs import RegistrationPairs, StepSampler
 from common.training.volumes import Subject, load_subjects
 from tests.common.training.tiny import write_data_set
@@ -46,6 +47,26 @@ def test_contrasts_come_in_their_shares(subjects: list[Subject]) -> None:
     pairs = RegistrationPairs(subjects, {"t1-t1": 3.0, "ct-ct": 1.0})
     drawn = [pairs._draw_contrast(torch.Generator().manual_seed(s)) for s in range(400)]
     assert 0.65 < sum(c == ("t1", "t1") for c in drawn) / 400 < 0.85
+
+
+def test_pairs_of_one_person_carry_the_field_that_made_them(subjects: list[Subject]) -> None:
+    pairs = RegistrationPairs(subjects, {"t1-t1": 1.0}, same_person=1.0, same_person_deformation=2.0, flip=True)
+    for index in range(3):
+        item = pairs[index]
+        assert item["true_known"] == 1.0 and item["true_ddf"].shape == (3, 16, 16, 16)
+        assert item["true_ddf"].abs().max() > 0.3
+        torch.testing.assert_close(warp(item["moving"][None], item["true_ddf"][None])[0], item["fixed"])
+        moved = warp(item["moving_label"][None].float(), item["true_ddf"][None], mode="nearest")[0]
+        assert torch.equal(moved, item["fixed_label"].float())
+
+
+def test_pairs_of_two_persons_say_that_no_field_is_known(subjects: list[Subject]) -> None:
+    pairs = RegistrationPairs(subjects, {"t1-ct": 1.0}, same_person=0.5, deformation=1.0)
+    known = [float(pairs[index]["true_known"]) for index in range(60)]
+    assert 0.3 < sum(known) / len(known) < 0.7
+    foreign = pairs[known.index(0.0)]
+    assert foreign["true_ddf"].abs().max() == 0
+    assert "true_ddf" not in RegistrationPairs(subjects, {"t1-ct": 1.0})[0]
 
 
 def test_flips_concern_both_sides(subjects: list[Subject]) -> None:
