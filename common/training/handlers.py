@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from common.errors import InputError
+from common.spatial import warp
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,11 @@ class TrainingLog:
         self.extra[name] = value
         self.write(engine)
 
+    def picture(self, engine: Engine, name: str, image: torch.Tensor) -> None:
+        """Send a grey picture (H, W) in [0, 1] to TensorBoard."""
+        if self.writer is not None:
+            self.writer.add_image(name, image[None].clamp(0, 1), engine.state.iteration)
+
     def write(self, engine: Engine) -> None:
         """Write one row and start the next mean."""
         row: dict[str, Any] = {name: f"{total / self.count:.6g}" for name, total in self.sums.items()}
@@ -165,6 +171,19 @@ class Progress:
         output: Any = engine.state.output
         self.bar.set_postfix(loss=f"{output['loss']:.4f}", refresh=False)
         self.bar.update()
+
+
+def overview(pair: torch.Tensor, ddf: torch.Tensor) -> torch.Tensor:
+    """Put the middle slices of moving, fixed, moved and their absolute difference side by side: (Y, 4 X).
+
+    Args:
+        pair: (B, 2, X, Y, Z) in [0, 1]; the first pair is drawn.
+        ddf: (B, 3, X, Y, Z) in voxels.
+    """
+    moving, fixed = (torch.as_tensor(pair[:1, i : i + 1]).float().cpu() for i in range(2))
+    moved = warp(moving, torch.as_tensor(ddf[:1]).float().cpu())
+    row = [volume[0, 0, :, :, volume.shape[-1] // 2] for volume in (moving, fixed, moved, (moved - fixed).abs())]
+    return torch.cat(row).T.flip(0)
 
 
 class TimeLimit:
@@ -221,6 +240,9 @@ class Validation:
         score = float(self.evaluator.state.metrics[self.evaluator.state.key_metric_name])
         if self.log is not None:
             self.log.note(engine, "val_dice", score)
+            output = self.evaluator.state.output
+            if isinstance(output, dict) and "pred" in output:
+                self.log.picture(engine, "moving, fixed, moved, difference", overview(output["image"], output["pred"]))
         if score > self.best:
             self.best, self.best_epoch, self.waited = score, engine.state.epoch, 0
             if self.save:

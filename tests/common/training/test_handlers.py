@@ -15,6 +15,7 @@ from common.training.handlers import (
     TrainingLog,
     Validation,
     half_precision,
+    overview,
     read_weights,
     save_atomically,
 )
@@ -25,7 +26,7 @@ class Evaluator:
 
     def __init__(self, scores: list[float]) -> None:
         self.scores = iter(scores)
-        self.state = type("State", (), {"metrics": {}, "key_metric_name": "val_dice"})()
+        self.state = type("State", (), {"metrics": {}, "key_metric_name": "val_dice", "output": None})()
 
     def run(self, epoch: int) -> None:
         self.state.metrics = {"val_dice": next(self.scores)}
@@ -59,6 +60,26 @@ def test_log_writes_means_and_notes_and_tensorboard(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == ["2", "4", "4"]
     assert rows[1]["smooth"] == "8" and rows[2]["val_dice"] == "0.50000"
     assert list((tmp_path / "tb").iterdir())
+
+
+def test_a_validation_sends_a_picture_to_tensorboard(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    evaluator, run = Evaluator([0.5]), engine()
+    pair, ddf = torch.rand(1, 2, 6, 5, 4), torch.zeros(1, 3, 6, 5, 4)
+    ddf[:, 0] = 1.0
+    evaluator.state.output = {"image": pair, "pred": ddf}
+    log = TrainingLog(str(tmp_path / "log.csv"), writer_dir=str(tmp_path / "tb"))
+    log.attach(run)
+    Validation(evaluator, 1, torch.nn.Linear(1, 1), str(tmp_path), log=log).attach(run)
+    run.run([1.0], max_epochs=1)
+    events = EventAccumulator(str(tmp_path / "tb"), size_guidance={"images": 0}).Reload()
+    assert events.Tags()["images"] == ["moving, fixed, moved, difference"]
+    assert "val_dice" in events.Tags()["scalars"]
+    drawn = overview(pair, ddf)
+    assert drawn.shape == (5, 24)
+    moving, moved = drawn[:, :6].flip(0).T, drawn[:, 12:18].flip(0).T
+    torch.testing.assert_close(moved[:-1], moving[1:])  # moved(x) = moving(x + 1)
 
 
 def test_best_weights_and_early_stop(tmp_path: Path) -> None:
