@@ -81,7 +81,8 @@ class WindowCrossAttention(nn.Module):
         if not self.fill_all_neighbours:
             x, y, z = window
             empty = (slice(2 * x, None), slice(None, y), slice(2 * z, None))
-            blocks[(slice(None),) * 4 + empty].copy_(self.key_value.bias)
+            forgotten = blocks[(slice(None),) * 4 + empty]
+            forgotten.copy_(self.key_value.bias.expand_as(forgotten))  # ONNX copies equal shapes only
         heads = (self.num_heads, query.shape[-1] // self.num_heads)
         keys, values = blocks.flatten(4, 6).flatten(0, 3).unflatten(-1, (2, *heads)).permute(2, 0, 3, 1, 4)
         queries = query.flatten(0, 3).unflatten(-1, heads).transpose(1, 2)  # (windows, heads, w, C / heads)

@@ -4,7 +4,6 @@ SwinStage
 └── blocks[j]   SwinBlock: LayerNorm, WindowAttention, residual; LayerNorm, MLP (exact GELU), residual
 """
 
-import itertools
 from collections.abc import Sequence
 
 import torch
@@ -43,12 +42,11 @@ def unpartition(x: Tensor, window: Window, size: Window) -> Tensor:
 
 def shift_regions(size: Window, window: Window, shift: Window, device: torch.device) -> Tensor:
     """Return (W, N): which of the regions that the cyclic shift brought together each token of each window is in."""
-    region = torch.zeros(size, dtype=torch.int64, device=device)
-    edges = [(0, n - w, n - s, n) for n, w, s in zip(size, window, shift, strict=True)]
-    for i, j, k in itertools.product(range(3), repeat=3):
-        region[edges[0][i] : edges[0][i + 1], edges[1][j] : edges[1][j + 1], edges[2][k] : edges[2][k + 1]] = (
-            i * 9 + j * 3 + k
-        )
+    x, y, z = (
+        (torch.arange(n, device=device) >= n - w).long() + (torch.arange(n, device=device) >= n - s).long()
+        for n, w, s in zip(size, window, shift, strict=True)
+    )
+    region = x[:, None, None] * 9 + y[:, None] * 3 + z
     return partition(region[None, ..., None], window)[0, ..., 0]
 
 
@@ -77,16 +75,20 @@ class WindowAttention(nn.Module):
         index = relative_position_index(self.window, x.device)
         bias = self.relative_position_bias_table[index].permute(2, 0, 1)  # (heads, N, N)
         outputs = []
-        for start in range(0, windows, _WINDOWS_AT_ONCE):
-            chosen = slice(start, start + _WINDOWS_AT_ONCE)
-            q, k, v = self.qkv(x[:, chosen]).view(b, -1, tokens, 3, self.heads, c // self.heads).unbind(3)
-            mask = bias
+        at_once = max(1, _WINDOWS_AT_ONCE // b)
+        for start in range(0, windows, at_once):
+            chosen = slice(start, start + at_once)
+            q, k, v = self.qkv(x[:, chosen]).view(-1, tokens, 3, self.heads, c // self.heads).unbind(2)
+            mask = bias[None]
             if regions is not None:
                 apart = regions[chosen, None, :, None] != regions[chosen, None, None, :]
-                mask = bias - 100.0 * apart  # (W, heads, N, N)
-            q, k, v = (part.transpose(2, 3) for part in (q, k, v))  # (B, W, heads, N, C / heads)
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype))
-            outputs.append(self.proj(out.transpose(2, 3).reshape(b, -1, tokens, c)))
+                mask = (mask - 100.0 * apart).repeat(b, 1, 1, 1)
+            # Four axes and a mask of exactly that shape: else PyTorch takes the path that writes the scores out, in two
+            # to four times the time, and ONNX has no attention.
+            mask = mask.to(q.dtype).expand(q.shape[0], -1, -1, -1)  # (B W, heads, N, N)
+            q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B W, heads, N, C / heads)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            outputs.append(self.proj(out.transpose(1, 2).reshape(b, -1, tokens, c)))
         return torch.cat(outputs, dim=1)
 
 
