@@ -13,6 +13,7 @@ Source: the 3-stage TransMorph decoder of Chen et al., MedIA 2022, as Guo et al.
 from collections.abc import Sequence
 
 import torch
+from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from common.blocks.checkpointing import run_checkpointed
@@ -43,6 +44,12 @@ def check_pair(pair: Tensor, multiple: int, name: str, smallest: int = 1) -> Non
             f"{name} expects a pair (B, 2, X, Y, Z) with moving and fixed as channels and sides that are multiples "
             f"of {multiple} and at least {smallest}, got {shape}"
         )
+
+
+def without_metadata(pair: Tensor) -> Tensor:
+    """Return a plain tensor: MONAI's ``MetaTensor`` would follow every operation."""
+    # Not ``as_subclass`` for every tensor: ``torch.export`` takes its result for a constant.
+    return pair.as_tensor() if isinstance(pair, MetaTensor) else pair
 
 
 class TokenEncoder(nn.Module):
@@ -193,7 +200,7 @@ class RegistrationTrunk(nn.Module):
             InputError: the pair's shape does not fit.
         """
         check_pair(pair, self.multiple, type(self).__name__)
-        pair = pair.as_subclass(Tensor)  # MONAI's MetaTensor would follow every operation
+        pair = without_metadata(pair)
         moving, fixed = pair[:, :1], pair[:, 1:]
         velocity = self.velocity(moving, fixed)
         ddf = integrate(velocity, self.integration_steps)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from common.blocks.checkpointing import run_checkpointed
 from common.blocks.conv import DisplacementHead, read_out_head
 from common.blocks.features import ConvUNet
-from common.networks.trunk import check_pair
+from common.networks.trunk import check_pair, without_metadata
 from common.spatial import integrate
 
 
@@ -82,7 +82,7 @@ class VoxelMorph(nn.Module):
             InputError: the pair's shape does not fit.
         """
         check_pair(pair, self.unet.multiple, type(self).__name__)
-        flow = self.flow(pair.as_subclass(Tensor))  # MONAI's MetaTensor would follow every operation
+        flow = self.flow(without_metadata(pair))
         if not self.integration_steps:
             return {"ddf": flow}
         factor = self.downsize
