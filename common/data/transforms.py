@@ -79,6 +79,7 @@ class ToNetworkGridd(Transform):
         margin: millimetres around the foreground.
         shape: a fixed shape in RAS order, for networks that need one.
         cube: equal sizes along all axes.
+        smallest: voxels that every axis has at least, 32: what the coarsest level of every network can work with.
         upper_percentile: see ``intensity_range``.
     """
 
@@ -89,13 +90,14 @@ class ToNetworkGridd(Transform):
         margin: float = 4.0,
         shape: Sequence[int] | None = None,
         cube: bool = False,
+        smallest: int = 32,
         upper_percentile: float = 100.0,
     ) -> None:
         values = [float(s) for s in (spacing if isinstance(spacing, Sequence) else [spacing])]
         if len(set(values)) != 1:
             raise InputError(f"the network grid is isotropic: expected one spacing in mm, got {values}")
         self.spacing, self.multiple, self.margin = values[0], multiple, margin
-        self.shape, self.cube, self.upper_percentile = shape, cube, upper_percentile
+        self.shape, self.cube, self.smallest, self.upper_percentile = shape, cube, smallest, upper_percentile
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with ``image``."""
@@ -124,6 +126,7 @@ class ToNetworkGridd(Transform):
             margin=self.margin,
             shape=self.shape,
             cube=self.cube,
+            smallest=self.smallest,
         )
 
     def _channel(self, image: MetaTensor, grid: Grid, alignment: Any = None) -> Tensor:

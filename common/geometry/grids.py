@@ -38,6 +38,7 @@ def network_grid(
     margin: float = 4.0,
     shape: Sequence[int] | None = None,
     cube: bool = False,
+    smallest: int = 1,
 ) -> Grid:
     """Grid for a network: axes along those of the fixed image in RAS order, isotropic, covering the foreground.
 
@@ -54,6 +55,7 @@ def network_grid(
         margin: millimetres kept free around the foreground.
         shape: a fixed number of voxels (RAS order) for networks that need it.
         cube: the same number of voxels along all axes.
+        smallest: number of voxels that no axis may have less of (without ``shape``).
 
     Returns:
         The grid. Where a given ``shape`` is too small at this spacing, first the margin is given up, then the spacing
@@ -68,7 +70,7 @@ def network_grid(
     if shape is None:
         start = _on_lattice(low - margin, axes, fixed)
         count = _voxels(high + margin - start, spacing)
-        count = multiple * np.ceil(count / multiple).astype(int)
+        count = multiple * np.ceil(np.maximum(count, smallest) / multiple).astype(int)
         if cube:
             count[:] = count.max()
         centre = (low + high) / 2

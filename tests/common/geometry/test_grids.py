@@ -69,6 +69,13 @@ def test_cube_and_fixed_shape():
     assert np.abs(centre - POINTS.mean(axis=0)).max() <= 2.0
 
 
+def test_no_axis_is_smaller_than_asked_for():
+    grid = network_grid(Grid(SHAPE, centred_affine(SHAPE)), POINTS, spacing=8.0, smallest=20)
+    assert grid.shape == (32, 32, 32)
+    assert inside(grid, POINTS)
+    assert np.allclose((grid.affine @ [15.5, 15.5, 15.5, 1])[:3], POINTS.mean(axis=0), atol=8)
+
+
 def test_too_small_a_shape_makes_the_spacing_larger_and_cuts_nothing(caplog):
     fixed = Grid(SHAPE, centred_affine(SHAPE))
     with caplog.at_level(logging.WARNING):
