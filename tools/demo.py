@@ -25,7 +25,7 @@ def demo(output_dir: str = "demo_output") -> None:
     options = {
         "config_file": ROOT / "bundles" / "mambamorph" / "configs" / "inference.json",
         "fixed": SAMPLE / "fixed_t1.nii.gz",
-        "moving": SAMPLE / "moving_t2like.nii.gz",
+        "moving": SAMPLE / "moving_ct.nii.gz",
         "true_field": SAMPLE / "true_field.nii.gz",
         "output_dir": target,
     }

@@ -4,6 +4,9 @@ Channels-last volumes as flat arrays, sixteen channels at a time; float32, or bf
 with all arithmetic in float32. Imported only where a kernel is used. Kernels release the GIL and start no threads.
 """
 
+# mypy: ignore-errors
+# (numba types this code; its intrinsics have no Python signatures)
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils

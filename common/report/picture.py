@@ -1,6 +1,7 @@
 """One picture of a finished registration: both images, the result, what changed, and the deformed grid."""
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -55,22 +56,28 @@ def draw_registration(fixed: str | Path, moving: str | Path, result: str | Path,
     return path
 
 
+def _load(path: Path) -> Any:
+    return nib.load(path)
+
+
 def _volumes(fixed: Path, moving: Path, result: Path) -> dict[str, NDArray]:
     """The images in [0, 1], the displacement (3, X, Y, Z) in voxels and the Jacobian, all in RAS order."""
     missing = [name for name in ("moved", "warp", "jacobian") if not (result / f"{name}.nii.gz").is_file()]
     if missing:
         raise InputError(f"{result}: expected the result of a registration, got no {missing[0]}.nii.gz")
-    reference = nib.load(fixed)
-    images = {name: nib.load(result / f"{name}.nii.gz") for name in ("moved", "warp", "jacobian")}
+    reference = _load(fixed)
+    images = {name: _load(result / f"{name}.nii.gz") for name in ("moved", "warp", "jacobian")}
     if images["moved"].shape != reference.shape:
         raise InputError(f"{result}: expected the grid of {fixed}, {reference.shape}, got {images['moved'].shape}")
-    images |= {"fixed": reference, "moving": resample_from_to(nib.load(moving), reference, order=1)}
+    images |= {"fixed": reference, "moving": resample_from_to(_load(moving), reference, order=1)}
     field = images.pop("warp")
-    out = {name: nib.as_closest_canonical(image).get_fdata(dtype=np.float32) for name, image in images.items()}
+    out: dict[str, Any] = {
+        name: nib.as_closest_canonical(image).get_fdata(dtype=np.float32) for name, image in images.items()
+    }
     for name in ("fixed", "moving", "moved"):
         out[name] = np.clip(out[name] / max(float(np.percentile(out[name], 99.8)), 1e-6), 0, 1)
-    canonical = nib.as_closest_canonical(reference)
-    components = np.moveaxis(field.get_fdata(dtype=np.float32)[:, :, :, 0] * np.float32([-1, -1, 1]), -1, 0)
+    canonical: Any = nib.as_closest_canonical(reference)
+    components = np.moveaxis(field.get_fdata(dtype=np.float32)[:, :, :, 0] * np.array([-1, -1, 1], np.float32), -1, 0)
     turned = [
         nib.as_closest_canonical(nib.Nifti1Image(c, field.affine)).get_fdata(dtype=np.float32) for c in components
     ]

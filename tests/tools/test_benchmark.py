@@ -26,15 +26,26 @@ def test_scan_writes_a_table_its_numbers_and_a_plot(tmp_path):
 
 
 def test_network_pages_hold_what_was_measured():
-    row = {"network": "MambaMorph", "volume": (192, 208, 176), "cpu_seconds": 12.3, "wall_seconds": 7, "peak_gib": 3}
+    row = {"network": "mambamorph", "volume": (192, 208, 176), "precision": "fp32"}
+    row |= {"cpu_seconds": 12.3, "wall_seconds": 7, "peak_gib": 3}
     page = benchmark_network.markdown({"protocol": "p", "processor": "q", "versions": {"torch": "2"}, "rows": [row]})
-    assert "| MambaMorph | 192 x 208 x 176 | 12.3 | 7.0 | 3.00 | 61.4, 8.33 |" in page
+    assert "| mambamorph | 192 x 208 x 176 | fp32 | 12.3 | 7.0 | 3.00 | 61.4, 8.3 |" in page
 
 
 def test_network_forward_is_measured(capsys):
-    benchmark_network.print_forward("VoxelMorph", (16, 16, 16), 1, 1, "{}")
+    benchmark_network.print_forward("voxelmorph", (32, 32, 32), 1, 1, "{}", "bf16")
     found = json.loads(capsys.readouterr().out)
     assert found["cpu_seconds"] > 0 and found["peak_gib"] > 0
+
+
+def test_networks_are_those_of_the_bundles():
+    network = benchmark_network.build("psmamba_net_diff", '{"base_channels": 2}')
+    assert (
+        network.state_dict().keys()
+        == benchmark_network.build("PSMambaNet", '{"diffeomorphic": true}').state_dict().keys()
+    )
+    with pytest.raises(InputError, match=r"expected a bundle's folder name or one of .*, got 'nothing'"):
+        benchmark_network.build("nothing")
 
 
 @pytest.mark.parametrize(

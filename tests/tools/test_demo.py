@@ -19,12 +19,12 @@ def test_the_demo_brings_the_sample_pair_closer(tmp_path, capfd):
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     before, after = (metrics["tre_mm"][when]["mean"] for when in ("before", "after"))
     assert before == pytest.approx(4.9, abs=0.1)  # the sample's own true displacement
-    assert after < 0.8 * before
+    assert after < 0.95 * before
     assert metrics["field"]["folds_percent"] < 0.5
 
 
 def test_the_sample_is_what_its_page_says():
-    fixed, moving = nib.load(SAMPLE / "fixed_t1.nii.gz"), nib.load(SAMPLE / "moving_t2like.nii.gz")
+    fixed, moving = nib.load(SAMPLE / "fixed_t1.nii.gz"), nib.load(SAMPLE / "moving_ct.nii.gz")
     assert nib.aff2axcodes(fixed.affine) == ("R", "A", "S")
     assert nib.aff2axcodes(moving.affine) == ("P", "I", "R")
     np.testing.assert_allclose(moving.header.get_zooms(), (1.2, 2.0, 1.0), atol=1e-6)

@@ -1,8 +1,8 @@
 """Make the sample pair of the demo: a brain with a known deformation between its two images.
 
 Fixed: the skull-stripped MNI152 2009a T1 template that the nilearn wheel carries, cropped, 1 mm, RAS, uint8.
-Moving: the same anatomy under a seeded random diffeomorphism, rendered with a T2-like contrast (bright fluid, dark
-white matter), with a bias field and Rician noise, on an oblique, anisotropic int16 grid in another orientation.
+Moving: the same anatomy under a seeded random diffeomorphism, rendered with a CT-like contrast (Hounsfield units,
+white matter darker than grey), with cupping and noise, on an oblique, anisotropic int16 grid in another orientation.
 The true field stays beside them, so that a registration's error can be told in millimetres.
 
 Run once, from the repository root: ``pip install nilearn && python -m tools.sample.make_sample``. The result is
@@ -10,6 +10,7 @@ committed; the script is here so that everybody can see how it was made.
 """
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -25,7 +26,7 @@ MEAN_DISPLACEMENT = 5.0  # mm over the brain
 MOVING_SPACING = np.array([1.2, 2.0, 1.0])  # mm along the moving image's own axes
 MOVING_AXES = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], dtype=float)  # index axes run posterior, inferior, right
 OBLIQUE_DEGREES = (9.0, -6.0, 12.0)
-TISSUE_INTENSITY = {"fluid": 1000.0, "grey": 620.0, "white": 380.0}
+TISSUE_INTENSITY = {"fluid": 8.0, "grey": 37.0, "white": 29.0}  # Hounsfield units
 FOLDER = Path(__file__).parent
 
 Array = NDArray[np.float64]
@@ -36,7 +37,7 @@ def template() -> tuple[nib.Nifti1Image, dict[str, Array]]:
     import nilearn.datasets
 
     folder = Path(nilearn.datasets.__file__).parent / "data"
-    images = {
+    images: dict[str, Any] = {
         kind: nib.load(folder / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz") for kind in ("t1", "gm", "wm")
     }
     t1 = np.asarray(images["t1"].dataobj)
@@ -116,7 +117,7 @@ def moving_grid(fixed: nib.Nifti1Image) -> tuple[tuple[int, int, int], Array]:
 
 
 def render(tissue: dict[str, Array], fixed_affine: Array, field: Array, field_affine: Array, seed: int) -> Array:
-    """Noise-free T2-like intensities on the moving grid; the thick axis averages two sub-slices."""
+    """CT-like intensities on the moving grid; the thick axis averages two sub-slices."""
     shape, affine = moving_grid(nib.Nifti1Image(tissue["brain"], fixed_affine))
     index = np.stack(np.meshgrid(*[np.arange(n, dtype=float) for n in shape], indexing="ij"))
     thick = int(np.argmax(MOVING_SPACING))
@@ -131,14 +132,13 @@ def render(tissue: dict[str, Array], fixed_affine: Array, field: Array, field_af
         )
     random = np.random.default_rng(seed + 1)
     bias = ndimage.zoom(random.standard_normal((4, 4, 4)), np.array(shape) / 4, order=3)
-    total *= np.exp(0.12 * bias / bias.std())
-    noise = random.standard_normal((2, *shape)) * 18.0
-    noisy = np.hypot(total + noise[0], noise[1])
+    total *= np.exp(0.03 * bias / bias.std())
+    noisy = np.maximum(total + random.standard_normal(shape) * 3.0, 1.0)
     return np.where(total > 1.0, noisy, 0.0)  # the background of a skull-stripped image is zero
 
 
 def main(folder: Path = FOLDER, seed: int = SEED) -> None:
-    """Write ``fixed_t1.nii.gz``, ``moving_t2like.nii.gz`` and ``true_field.nii.gz`` into ``folder``."""
+    """Write ``fixed_t1.nii.gz``, ``moving_ct.nii.gz`` and ``true_field.nii.gz`` into ``folder``."""
     fixed, tissue = template()
     field, field_affine = random_field(fixed, tissue["brain"], seed)
     moving = render(tissue, fixed.affine, field, field_affine, seed)
@@ -147,7 +147,7 @@ def main(folder: Path = FOLDER, seed: int = SEED) -> None:
     image = nib.Nifti1Image(np.rint(moving).astype(np.int16), affine)
     image.set_qform(affine, 1)  # 1: scanner coordinates
     image.set_sform(affine, 1)
-    nib.save(image, folder / "moving_t2like.nii.gz")
+    nib.save(image, folder / "moving_ct.nii.gz")
     lps = (field * np.array([-1.0, -1.0, 1.0])).astype(np.float32)
     warp = nib.Nifti1Image(lps[:, :, :, None, :], field_affine)
     warp.header.set_intent("vector")
