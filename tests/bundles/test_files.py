@@ -72,7 +72,7 @@ def test_logging_is_the_same_everywhere(bundle):
 def test_licence_card_and_weights(bundle):
     assert (bundle / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     card = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^#+ (.+)$", card, re.M)
+    headings = [text.strip("* ") for text in re.findall(r"^#+ (.+)$", card, re.M)]
     assert [section for section in CARD_SECTIONS if section not in headings] == []
     weights = bundle / "models" / "model.pt"
     limit = 64e6 if bundle.name == "vit_v_net" else 25e6
