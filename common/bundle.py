@@ -79,6 +79,18 @@ def _one_line(kind: type[BaseException], error: BaseException, traceback: Traceb
     print(f"error: {cause}", file=sys.stderr)
 
 
+def switch(value: bool | str) -> bool:
+    """Read a switch from the command line, where ``--amp true`` arrives as text and ``--amp True`` as a boolean.
+
+    Raises:
+        InputError: neither true nor false.
+    """
+    text = str(value).strip().lower()
+    if text not in ("true", "false"):
+        raise InputError(f"expected a switch to be true or false, got {value!r}")
+    return text == "true"
+
+
 def require_pairs(pairs: Sized) -> None:
     """Refuse to run on nothing.
 
@@ -92,7 +104,7 @@ def require_pairs(pairs: Sized) -> None:
         raise InputError("nothing to register: give --fixed and --moving, or --datalist")
 
 
-def require_weights(root: str, wanted: bool = True) -> None:
+def require_weights(root: str, wanted: bool | str = True) -> None:
     """Refuse to register with random weights unless that was asked for.
 
     Args:
@@ -103,7 +115,7 @@ def require_weights(root: str, wanted: bool = True) -> None:
         InputError: the bundle has none.
     """
     path = Path(root) / "models" / "model.pt"
-    if wanted and not path.is_file():
+    if switch(wanted) and not path.is_file():
         raise InputError(
             f"this bundle has no trained weights yet: expected {path}; train it (docs/training.md), convert a "
             "checkpoint (python -m tools convert), or run it with random weights by --load_pretrain false"
@@ -120,9 +132,9 @@ class AutocastInferer(SimpleInferer):
         amp: compute convolutions and matrix products in bfloat16.
     """
 
-    def __init__(self, amp: bool = False) -> None:
+    def __init__(self, amp: bool | str = False) -> None:
         super().__init__()
-        self.amp = amp
+        self.amp = switch(amp)
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return ``network(inputs)`` in float32. (B, 2, X, Y, Z) -> (B, 3, X, Y, Z)."""
