@@ -5,7 +5,7 @@ A table is a JSON object, named after the network class in lower case (``mambamo
 - ``network``: the class in ``common.networks``; ``source``: repository and commit whose names are on the left.
 - ``rows``: ``[authors' pattern, our pattern]``. ``*`` stands for one part between dots, ``**`` for one or more parts;
   what the stars of the left match fills the stars of the right, in order. The first row that matches counts.
-  In place of ``rows``, ``dropped`` and ``unused`` there may be ``same_as``, the name of the table that holds them.
+  ``same_as`` names the table of a network that this one extends; its own ``rows`` come after that table's.
 - ``dropped``: ``[authors' pattern, reason]``: entries that hold no weights (sampling grids, index tables, counters).
 - ``unused``: authors' patterns of weights that the forward pass never reads. They are converted where our module keeps
   them (``unused_weights``) and otherwise left out, and counted.
@@ -77,7 +77,8 @@ def load_key_map(network: str) -> KeyMap:
         raise InputError(f"no key map for the network {network}: expected {path}, there are {known}")
     table = json.loads(path.read_text())
     if "same_as" in table:
-        table = json.loads((FOLDER / f"{table['same_as']}.json").read_text()) | table
+        base = json.loads((FOLDER / f"{table['same_as']}.json").read_text())
+        table = base | table | {"rows": base["rows"] + table.get("rows", [])}
     return KeyMap(
         network=table["network"],
         source=table["source"],

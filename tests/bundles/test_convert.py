@@ -75,6 +75,7 @@ CASES = [
     Case("vit_v_net", "vitvnet.tsv", 31_560_079, ranked),
     Case("vit_v_net", "vitvnet.tsv", 31_560_079, ranked, {"integration_steps": 7}),
     Case("xmorpher", "xmorpher.tsv", 15_093_891, bare),
+    Case("xmorpher", "no list", 8_395_779, bare, {"depths": [2, 2, 2, 2], "mlp_ratio": 2.0}),
     # There are no weights of CAMLMorph; without its three additions it takes XMorpher's.
     Case("caml_morph", "xmorpher.tsv", 15_093_891, bare, {**PLAIN, "unused_weights": True}),
     Case("caml_morph", "xmorpher.tsv", 14_798_595, bare, PLAIN, left_out=295_296),
@@ -152,6 +153,22 @@ def test_names_by_the_inverse_of_the_key_map(tmp_path, capsys):
     state = _convert(CASES[9], _inverted(CASES[9]), tmp_path)
     assert "feature_extractor.encoder.0.0.main.weight" in state
     _check(CASES[9], state, tmp_path, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("caml", [False, True])
+@pytest.mark.parametrize("rbsc", [False, True])
+@pytest.mark.parametrize("carsc", [False, True])
+def test_every_setting_of_the_caml_ablation(caml, rbsc, carsc, tmp_path, capsys):
+    # Narrow: the full width's counts have their own test. XMorpher's names for what is its part, ours for the rest.
+    definition = {"embed_dim": 12, "depths": [1, 1, 1, 1], "caml": caml, "rbsc": rbsc, "carsc": carsc}
+    unused = build_network("caml_morph", {**definition, "unused_weights": True}).parameters()
+    count = sum(p.numel() for p in build_network("caml_morph", definition).parameters())
+    left_out = sum(p.numel() for p in unused) - count
+    assert left_out > 0
+    case = Case("caml_morph", "no list", count, parallel, definition, left_out)
+    state = _convert(case, _inverted(case), tmp_path)
+    assert "swin.patch_embed.proj.weight" in state
+    _check(case, state, tmp_path, capsys.readouterr().out)
 
 
 def test_the_wrong_variant_is_refused_with_a_list(tmp_path):
