@@ -47,8 +47,13 @@ def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
     # Under autocast the velocity may come in half precision, too coarse to be squared seven times.
     field = velocity if velocity.dtype in (torch.float32, torch.float64) else velocity.float()
     if can_square_compiled(field):
-        return square_compiled(field, steps)
-    field = field / float(2**steps)
+        return square_compiled(field, steps, _square)
+    return _square(field, steps)
+
+
+def _square(velocity: Tensor, steps: int) -> Tensor:
+    """``integrate`` in PyTorch's own operations, which every device, precision and export has."""
+    field = velocity / float(2**steps)
     for _ in range(steps):
         field = compose(field, field)
     return field
