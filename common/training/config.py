@@ -9,15 +9,18 @@ from monai.utils import set_determinism
 from torch import Tensor
 
 from common.data.datalist import read_datalist
+from common.training.initialisation import initialise, parameter_groups
 from common.training.trainer import prepare_validation
 from common.training.volumes import label_values, load_pairs, load_subjects
 
 __all__ = [
     "classes_of",
     "identifiers_of",
+    "initialise",
     "label_values",
     "load_pairs",
     "load_subjects",
+    "parameter_groups",
     "prediction_and_labels",
     "prepare_validation",
     "set_up",

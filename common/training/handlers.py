@@ -50,7 +50,7 @@ class PolynomialRate:
     """Learning rate ``base * (1 - epoch / epochs) ** power`` with the epoch counted from 0; power 0 is constant.
 
     The rate is a function of the epoch alone, so that nothing has to be stored to resume. ``warmup_steps`` raises it
-    linearly over the first steps.
+    linearly over the first steps. A parameter group's ``rate_factor`` (see ``parameter_groups``) multiplies its rate.
     """
 
     def __init__(self, optimizer: Optimizer, base: float, power: float, epochs: int, warmup_steps: int = 0) -> None:
@@ -69,7 +69,7 @@ class PolynomialRate:
     def update(self, engine: Engine) -> None:
         """Set the rate of the coming step."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(engine.state.epoch, engine.state.iteration)
+            group["lr"] = self.rate(engine.state.epoch, engine.state.iteration) * group.get("rate_factor", 1.0)
 
 
 class TrainingLog:
