@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from common.blocks.conv import ConvAct, channels_last
 from common.blocks.fused import max_pool
+from common.blocks.fused_gradients import doubled
 
 
 class ConvUNet(nn.Module):
@@ -65,5 +65,5 @@ class ConvUNet(nn.Module):
             x = block(x) if skip is None else block.on_upsampled(x, skip)
             skip = None
         if skip is not None:
-            x = torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)
+            x = torch.cat([doubled(x, "nearest"), skip], dim=1)
         return x  # x: (B, out_channels, X, Y, Z)

@@ -7,15 +7,10 @@ Two identities, exact up to rounding, and no approximation:
   result: a seventh of the multiplications, and neither the up-sampled nor the concatenated volume ever exists.
 - Instance normalisation and activation read the volume twice and write it once, in place.
 
-The kernels (``fused_kernels``) need numba. Elsewhere (gradients, tracing, GPUs, odd widths) plain PyTorch does the
-same.
+The kernels (``fused_kernels``) need numba. In training those of ``fused_gradients`` serve; elsewhere (tracing, GPUs,
+odd widths) plain PyTorch does the same.
 """
 
-import functools
-import importlib
-import importlib.util
-import itertools
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,47 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.compiled import compile_notice, run_jobs
+from common.blocks.fused_base import compiled_kernels, fits, flat_view, pool, split
+from common.blocks.fused_gradients import INTERPOLATION, average_pooled, doubled
+from common.compiled import run_jobs
 
-_LANES = 16
 _ROWS = 2**14  # rows of one job of the normalisation
-# Weights of the near and the far coarse neighbour of a fine voxel.
-_INTERPOLATION = {"trilinear": (0.75, 0.25), "nearest": (1.0, 0.0)}
-
-
-@functools.cache
-def _installed() -> bool:
-    return importlib.util.find_spec("numba") is not None
-
-
-@functools.cache
-def _kernels(kind: torch.dtype) -> ModuleType:
-    """Return the kernels, compiled or loaded from disk for one type of volume."""
-    kernels = importlib.import_module("common.blocks.fused_kernels")
-    with compile_notice(f"of decoders ({kind})"):
-        for name, signature in kernels.signatures(kind == torch.bfloat16).items():
-            getattr(kernels, name).compile(signature)
-    return kernels
 
 
 def applies(x: Tensor, channels: int) -> bool:
     """Tell whether the kernels take over for a result of ``channels`` channels computed from ``x``."""
-    recorded = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
-    kinds = (torch.float32, torch.bfloat16)
-    fits = x.device.type == "cpu" and x.dtype in kinds and channels % _LANES == 0
-    return fits and not recorded and _installed()
-
-
-def _flat(x: Tensor) -> np.ndarray[Any, Any]:
-    """View a channels-last volume (X, Y, Z, C) as a flat array, bfloat16 as uint16."""
-    if x.dtype == torch.bfloat16:
-        return x.view(torch.int16).numpy().view(np.uint16).reshape(-1)
-    return x.numpy().reshape(-1)
-
-
-def _split(total: int, parts: int) -> list[tuple[int, int]]:
-    edges = [total * i // parts for i in range(parts + 1)]
-    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
+    return fits(x, channels) and not torch.is_grad_enabled()
 
 
 def add_upsampled_conv(out: Tensor, coarse: Tensor, weight: Tensor, mode: str, slope: float) -> None:
@@ -85,13 +49,13 @@ def add_upsampled_conv(out: Tensor, coarse: Tensor, weight: Tensor, mode: str, s
 
 def _add_one(out: Tensor, planes: Tensor, taps: Tensor, mode: str, slope: float) -> None:
     """``add_upsampled_conv`` of one volume: out (2X, 2Y, 2Z, O), planes (X, Y Z, C), taps (C, 27 O)."""
-    kernels = _kernels(out.dtype)
-    near, far = _INTERPOLATION[mode]
+    kernels = compiled_kernels(out.dtype)
+    near, far = INTERPOLATION[mode]
     width, (nx, area, _) = out.shape[3], planes.shape
     nz = out.shape[2] // 2
     ny = area // nz
     products = torch.empty(4, area, taps.shape[1])  # a ring of planes: three are read while the next is made
-    flat, flat_out, size = products.numpy().reshape(-1), _flat(out), area * taps.shape[1]
+    flat, flat_out, size = products.numpy().reshape(-1), flat_view(out), area * taps.shape[1]
     scratch_size = (6 * 9 + 3) * nz * width
     torch.mm(planes[0], taps, out=products[0])
     for x in range(nx):
@@ -105,7 +69,7 @@ def _add_one(out: Tensor, planes: Tensor, taps: Tensor, mode: str, slope: float)
                 flat_out, x * 8 * area * width, slope, np.empty(scratch_size, np.float32),
             )  # fmt: skip
 
-        run_jobs([[rows] for rows in _split(ny, torch.get_num_threads())], run)
+        run_jobs([[rows] for rows in split(ny, torch.get_num_threads())], run)
 
 
 def instance_norm_leaky_(x: Tensor, eps: float, slope: float) -> Tensor:
@@ -116,10 +80,10 @@ def instance_norm_leaky_(x: Tensor, eps: float, slope: float) -> Tensor:
 
 
 def _normalise(x: Tensor, eps: float, slope: float) -> None:
-    kernels = _kernels(x.dtype)
+    kernels = compiled_kernels(x.dtype)
     channels = x.shape[3]
     rows = x.numel() // channels
-    flat, jobs = _flat(x), _split(rows, -(-rows // _ROWS))
+    flat, jobs = flat_view(x), split(rows, -(-rows // _ROWS))
     # Sums of deviations from a value near the mean lose no digits.
     middle = x.view(rows, channels)[:: max(rows // 256, 1)].float().mean(dim=0)
     shift, totals = (-middle).numpy(), []
@@ -160,38 +124,28 @@ def conv_on_upsampled(
         out = F.conv3d(skip, weight[:, channels:], bias, padding=1).contiguous(memory_format=torch.channels_last_3d)
         add_upsampled_conv(out, coarse, weight[:, :channels], mode, slope)
         return out
-    upsampled = F.interpolate(coarse, scale_factor=2.0, mode=mode)
-    out = F.conv3d(torch.cat([upsampled, skip], dim=1), weight, bias, padding=1)
+    joined = [doubled(coarse, mode), skip]
+    if torch.is_autocast_enabled(skip.device.type):  # joined in float32, the convolution would only cast it again
+        joined = [x.to(torch.get_autocast_dtype(skip.device.type)) for x in joined]
+    out = F.conv3d(torch.cat(joined, dim=1), weight, bias, padding=1)
     return F.leaky_relu_(out, slope) if slope != 1.0 else out
-
-
-def _pool(x: Tensor, kernel: str) -> Tensor:
-    kernels = _kernels(x.dtype)
-    batch, channels, *sizes = x.shape
-    out = torch.empty(batch, *[n // 2 for n in sizes], channels, dtype=x.dtype)
-    for volume, target in zip(x.permute(0, 2, 3, 4, 1), out, strict=True):
-        flat, flat_out = _flat(volume), _flat(target)
-
-        def run(planes: tuple[int, int], flat: Any = flat, flat_out: Any = flat_out) -> None:
-            getattr(kernels, kernel)(flat, tuple(sizes), channels, *planes, flat_out)
-
-        run_jobs([[planes] for planes in _split(sizes[0] // 2, 4 * torch.get_num_threads())], run)
-    return out.permute(0, 4, 1, 2, 3)
 
 
 def _poolable(x: Tensor) -> bool:
     even = all(n % 2 == 0 for n in x.shape[2:])
-    return even and applies(x, x.shape[1]) and x.is_contiguous(memory_format=torch.channels_last_3d)
+    return even and fits(x, x.shape[1]) and x.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def max_pool(x: Tensor) -> Tensor:
     """Return the largest value of every 2x2x2 cell: (B, C, X, Y, Z) to (B, C, X/2, Y/2, Z/2)."""
-    return _pool(x, "max_pool") if _poolable(x) else F.max_pool3d(x, 2)
+    return pool(x, "max_pool") if _poolable(x) and not torch.is_grad_enabled() else F.max_pool3d(x, 2)
 
 
 def average_pool(x: Tensor) -> Tensor:
     """Return the mean of 3x3x3 at every second voxel, zeros outside counted; shapes as in ``max_pool``, even sides."""
-    return _pool(x, "average_pool") if _poolable(x) else F.avg_pool3d(x, 3, stride=2, padding=1)
+    if not _poolable(x):
+        return F.avg_pool3d(x, 3, stride=2, padding=1)
+    return average_pooled(x) if torch.is_grad_enabled() and x.requires_grad else pool(x, "average_pool")
 
 
 def conv_from_one(image: Tensor, weight: Tensor, bias: Tensor | None, slope: float) -> Tensor:
@@ -205,16 +159,16 @@ def conv_from_one(image: Tensor, weight: Tensor, bias: Tensor | None, slope: flo
         return out.contiguous(memory_format=torch.channels_last_3d)
     batch, _, *sizes = image.shape
     kind = torch.bfloat16 if torch.is_autocast_enabled("cpu") else image.dtype
-    kernels, out = _kernels(kind), torch.empty(batch, *sizes, width, dtype=kind)
+    kernels, out = compiled_kernels(kind), torch.empty(batch, *sizes, width, dtype=kind)
     taps = weight.float().permute(1, 2, 3, 4, 0).reshape(-1).numpy()
     start = bias.float().numpy()
     for volume, target in zip(F.pad(image.float(), (1, 1, 1, 1, 1, 1)), out, strict=True):
-        flat, flat_out = _flat(volume), _flat(target)
+        flat, flat_out = flat_view(volume), flat_view(target)
 
         def run(planes: tuple[int, int], flat: Any = flat, flat_out: Any = flat_out) -> None:
             kernels.conv_from_one(flat, tuple(sizes), width, taps, start, slope, *planes, flat_out)
 
-        run_jobs([[planes] for planes in _split(sizes[0], 4 * torch.get_num_threads())], run)
+        run_jobs([[planes] for planes in split(sizes[0], 4 * torch.get_num_threads())], run)
     return out.permute(0, 4, 1, 2, 3)
 
 
@@ -228,14 +182,14 @@ def conv_to_three(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if bias is None or not fits:
         return F.conv3d(x, weight, bias, padding=1)
     batch, _, *sizes = x.shape
-    kernels, out = _kernels(x.dtype), torch.empty(batch, 3, *sizes)
+    kernels, out = compiled_kernels(x.dtype), torch.empty(batch, 3, *sizes)
     taps = weight.float().permute(2, 3, 4, 0, 1).reshape(-1).numpy()
     start = bias.float().numpy()
     for volume, target in zip(x.permute(0, 2, 3, 4, 1), out, strict=True):
-        flat, flat_out = _flat(volume), target.numpy().reshape(-1)
+        flat, flat_out = flat_view(volume), target.numpy().reshape(-1)
 
         def run(planes: tuple[int, int], flat: Any = flat, flat_out: Any = flat_out) -> None:
             kernels.conv_to_three(flat, tuple(sizes), channels, taps, start, *planes, flat_out)
 
-        run_jobs([[planes] for planes in _split(sizes[0], 4 * torch.get_num_threads())], run)
+        run_jobs([[planes] for planes in split(sizes[0], 4 * torch.get_num_threads())], run)
     return out

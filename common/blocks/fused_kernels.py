@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from common.scan.cpu_kernels import compiled
+from common.scan.cpu_tiles import compiled
 from common.scan.lanes import WIDTH, accumulate64, add, fma, lanes, load, splat, store, times, zeros
 
 _FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
@@ -267,6 +267,57 @@ def average_pool(x, sizes, channels, first, last, out):
 
 
 @compiled
+def average_pool_backward(gradient, sizes, channels, first, last, out):
+    """out = gradient to the input (nx, ny, nz, channels) of ``average_pool``, for its coarse planes first .. last."""
+    nx, ny, nz = sizes
+    mx, my, mz = nx // 2, ny // 2, nz // 2
+    for i in range(2 * first, 2 * last):
+        for j in range(ny):
+            for k in range(nz):
+                target = ((i * ny + j) * nz + k) * channels
+                for c in range(0, channels, WIDTH):
+                    value = zeros()
+                    # An odd voxel lies in two windows of its axis, an even one in one.
+                    for a in range(i // 2, min((i + 1) // 2 + 1, mx)):
+                        for b in range(j // 2, min((j + 1) // 2 + 1, my)):
+                            for d in range(k // 2, min((k + 1) // 2 + 1, mz)):
+                                value = add(value, read(gradient, ((a * my + b) * mz + d) * channels + c))
+                    write(out, target + c, times(value, 1.0 / 27.0))
+
+
+@compiled
+def doubled_backward(gradient, sizes, pitch, channels, first, last, near, far, out):
+    """out = gradient to the coarse volume of a doubling, for its planes first .. last.
+
+    ``sizes`` are the coarse volume's, ``pitch`` the distance from voxel to voxel in ``gradient`` (2 nx, 2 ny, 2 nz).
+    An axis' fine voxels 2 i and 2 i + 1 count ``near``, their outer neighbours ``far``; beyond the end is the end.
+    """
+    nx, ny, nz = sizes
+    row = 2 * nz * pitch
+    for i in range(first, last):
+        for j in range(ny):
+            for k in range(nz):
+                before, here, after = max(2 * k - 1, 0) * pitch, 2 * k * pitch, min(2 * k + 2, 2 * nz - 1) * pitch
+                for c in range(0, channels, WIDTH):
+                    value = zeros()
+                    for a in range(4):
+                        x = min(max(2 * i - 1 + a, 0), 2 * nx - 1)
+                        across = near if a == 1 or a == 2 else far
+                        for b in range(4):
+                            y = min(max(2 * j - 1 + b, 0), 2 * ny - 1)
+                            weight = across * (near if b == 1 or b == 2 else far)
+                            if weight == 0.0:
+                                continue
+                            at = (x * 2 * ny + y) * row + c
+                            line = times(add(read(gradient, at + here), read(gradient, at + here + pitch)), near)
+                            if far != 0.0:
+                                outer = add(read(gradient, at + before), read(gradient, at + after))
+                                line = add(line, times(outer, far))
+                            value = add(value, times(line, weight))
+                    write(out, ((i * ny + j) * nz + k) * channels + c, value)
+
+
+@compiled
 def conv_from_one(x, sizes, channels, weight, bias, slope, first, last, out):
     """3x3x3 convolution of one channel and LeakyReLU, planes first .. last.
 
@@ -335,6 +386,8 @@ def signatures(half: bool) -> dict[str, tuple]:
         "scale_shift_leaky": (volume, *counts, floats, floats, real),
         "max_pool": (volume, sizes, *counts, volume),
         "average_pool": (volume, sizes, *counts, volume),
+        "average_pool_backward": (volume, sizes, *counts, volume),
+        "doubled_backward": (volume, sizes, number, *counts, real, real, volume),
         "conv_from_one": (floats, sizes, number, floats, floats, real, number, number, volume),
         "conv_to_three": (volume, sizes, number, floats, floats, number, number, floats),
     }
