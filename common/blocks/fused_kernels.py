@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from common.scan.cpu_tiles import compiled
+from common.scan.cpu_kernels import compiled
 from common.scan.lanes import WIDTH, accumulate64, add, fma, lanes, load, splat, store, times, zeros
 
 _FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
