@@ -1,11 +1,7 @@
 """Inference on a CPU: what lies between two convolutions of a decoder, without the tensors in between.
 
-Two identities, exact up to rounding, and no approximation:
-
-- A 3x3x3 convolution of an up-sampled volume is linear in the coarse one. The 27 products of weights and coarse voxels
-  are made on the coarse grid (an eighth of the voxels), then interpolated and shifted axis by axis straight into the
-  result: a seventh of the multiplications, and neither the up-sampled nor the concatenated volume ever exists.
-- Instance normalisation and activation read the volume twice and write it once, in place.
+Exact up to rounding, and no approximation: a convolution of an up-sampled volume is computed from the coarse one
+(``upsampled``), instance normalisation and activation read the volume twice and write it once, in place.
 
 The kernels (``fused_kernels``) need numba. In training those of ``fused_gradients`` serve; elsewhere (tracing, GPUs,
 odd widths) plain PyTorch does the same.
@@ -19,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from common.blocks.fused_base import compiled_kernels, fits, flat_view, pool, split
-from common.blocks.fused_gradients import INTERPOLATION, average_pooled, doubled
+from common.blocks.fused_gradients import average_pooled, doubled
+from common.blocks.upsampled import add_upsampled_conv
 from common.compiled import run_jobs
 
 _ROWS = 2**14  # rows of one job of the normalisation
@@ -28,48 +25,6 @@ _ROWS = 2**14  # rows of one job of the normalisation
 def applies(x: Tensor, channels: int) -> bool:
     """Tell whether the kernels take over for a result of ``channels`` channels computed from ``x``."""
     return fits(x, channels) and not torch.is_grad_enabled()
-
-
-def add_upsampled_conv(out: Tensor, coarse: Tensor, weight: Tensor, mode: str, slope: float) -> None:
-    """Add the 3x3x3 convolution of the doubled ``coarse`` to ``out`` in place, then apply LeakyReLU.
-
-    Args:
-        out: (B, O, 2X, 2Y, 2Z), channels-last, float32 or bfloat16, O a multiple of 16.
-        coarse: (B, C, X, Y, Z).
-        weight: (O, C, 3, 3, 3).
-        mode: "trilinear" (align_corners False) or "nearest".
-        slope: of the LeakyReLU; 1 leaves the sum as it is.
-    """
-    width, channels = weight.shape[:2]
-    with torch.autocast("cpu", enabled=False):
-        taps = weight.float().permute(1, 2, 3, 4, 0).reshape(channels, 27 * width)
-        for volume, target in zip(coarse.float(), out, strict=True):
-            _add_one(target.permute(1, 2, 3, 0), volume.permute(1, 2, 3, 0).flatten(1, 2), taps, mode, slope)
-
-
-def _add_one(out: Tensor, planes: Tensor, taps: Tensor, mode: str, slope: float) -> None:
-    """``add_upsampled_conv`` of one volume: out (2X, 2Y, 2Z, O), planes (X, Y Z, C), taps (C, 27 O)."""
-    kernels = compiled_kernels(out.dtype)
-    near, far = INTERPOLATION[mode]
-    width, (nx, area, _) = out.shape[3], planes.shape
-    nz = out.shape[2] // 2
-    ny = area // nz
-    products = torch.empty(4, area, taps.shape[1])  # a ring of planes: three are read while the next is made
-    flat, flat_out, size = products.numpy().reshape(-1), flat_view(out), area * taps.shape[1]
-    scratch_size = (6 * 9 + 3) * nz * width
-    torch.mm(planes[0], taps, out=products[0])
-    for x in range(nx):
-        if x + 1 < nx:
-            torch.mm(planes[x + 1], taps, out=products[(x + 1) % 4])
-        ring = np.array([max(x - 1, 0) % 4, x % 4, min(x + 1, nx - 1) % 4]) * size
-
-        def run(rows: tuple[int, int], x: int = x, ring: Any = ring) -> None:
-            kernels.upsampled_taps(
-                flat, ring, ny, nz, width, x == 0, x == nx - 1, *rows, near, far,
-                flat_out, x * 8 * area * width, slope, np.empty(scratch_size, np.float32),
-            )  # fmt: skip
-
-        run_jobs([[rows] for rows in split(ny, torch.get_num_threads())], run)
 
 
 def instance_norm_leaky_(x: Tensor, eps: float, slope: float) -> Tensor:

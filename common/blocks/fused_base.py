@@ -14,6 +14,8 @@ from torch import Tensor
 from common.compiled import compile_notice, run_jobs
 
 _LANES = 16
+# Weights of the near and the far coarse neighbour of a fine voxel.
+INTERPOLATION = {"trilinear": (0.75, 0.25), "nearest": (1.0, 0.0)}
 
 
 @functools.cache

@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.blocks.fused_base import compiled_kernels, fits, flat_view, pool, split
+from common.blocks.fused_base import INTERPOLATION, compiled_kernels, fits, flat_view, pool, split
 from common.compiled import run_jobs
-
-# Weights of the near and the far coarse neighbour of a fine voxel.
-INTERPOLATION = {"trilinear": (0.75, 0.25), "nearest": (1.0, 0.0)}
 
 
 def doubled(x: Tensor, mode: str) -> Tensor:

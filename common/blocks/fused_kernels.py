@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from common.scan.cpu_kernels import compiled
+from common.scan.cpu_tiles import compiled
 from common.scan.lanes import WIDTH, accumulate64, add, fma, lanes, load, splat, store, times, zeros
 
 _FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
@@ -121,78 +121,64 @@ def _upper(near, far, lower_open, z, c0, c1, c2, step):
 
     ``c0``, ``c1``, ``c2`` are where the positions j-, j, j+ begin and ``step`` is from tap to tap.
     """
-    value = times(load(z, c0 + step), far)
-    value = add(value, times(load(z, c1 + step), near))
-    value = add(value, times(load(z, c1 + 2 * step), near))
-    value = add(value, times(load(z, c2 + 2 * step), far))
+    value = add(read(z, c1 + step), read(z, c1 + 2 * step))
     if lower_open:
-        value = add(value, times(load(z, c0), near))
-        value = add(value, times(load(z, c1), far))
-    return value
+        value = add(value, read(z, c0))
+    if far == 0.0:
+        return value
+    other = add(read(z, c0 + step), read(z, c2 + 2 * step))
+    if lower_open:
+        other = add(other, read(z, c1))
+    return add(times(value, near), times(other, far))
 
 
 @compiled
 def _lower(near, far, upper_open, z, c0, c1, c2, step):
     """The odd output, the mirror image of the even one."""
-    value = times(load(z, c2 + step), far)
-    value = add(value, times(load(z, c1 + step), near))
-    value = add(value, times(load(z, c1), near))
-    value = add(value, times(load(z, c0), far))
+    value = add(read(z, c1 + step), read(z, c1))
     if upper_open:
-        value = add(value, times(load(z, c2 + 2 * step), near))
-        value = add(value, times(load(z, c1 + 2 * step), far))
-    return value
+        value = add(value, read(z, c2 + 2 * step))
+    if far == 0.0:
+        return value
+    other = add(read(z, c2 + step), read(z, c0))
+    if upper_open:
+        other = add(other, read(z, c1 + 2 * step))
+    return add(times(value, near), times(other, far))
 
 
 @compiled
-def upsampled_taps(z, planes, ny, nz, channels, first_x, last_x, y0, y1, near, far, out, out_at, slope, scratch):
-    """Add one coarse plane's share of a convolution over the doubled grid to two planes of ``out``, then activate.
+def upsampled_taps(z, first, ny, nz, channels, y0, y1, near, far, out, out_at, slope, scratch):
+    """Add the convolution over the doubled grid to one plane of ``out``, then activate.
 
-    ``z`` holds the 27 products W_k x of every coarse voxel, (plane, y, z, kx, ky, kz, channels); ``planes`` where the
-    planes x - 1, x, x + 1 begin (clamped). Interpolation and the taps' shifts are done one axis after the other. Coarse
-    rows y0 <= y < y1 are finished; ``out`` is (2, 2 ny, 2 nz, channels) from ``out_at``. ``scratch`` holds
-    (2, 3, nz, 9, channels) and (nz, 3, channels) numbers.
+    ``z`` holds the products of every coarse voxel of the rows from ``first`` on, (y, z, ky, kz, channels); the plane's
+    own axis is already summed. Interpolation and the taps' shifts are done one axis after the other. Coarse rows
+    y0 <= y < y1 are finished; ``out`` is (2 ny, 2 nz, channels) from ``out_at``. ``scratch`` holds (nz, 3, channels)
+    numbers.
     """
-    wide, narrow = 9 * channels, 3 * channels
-    row = nz * wide
-    second = 6 * row
-    for y in range(max(y0 - 1, 0), min(y1 + 1, ny) + 1):
-        if y < min(y1 + 1, ny):
-            slot = (y % 3) * row
+    narrow = 3 * channels
+    wide = 3 * narrow
+    for y in range(y0, y1):
+        before = (max(y - 1, 0) - first) * nz * wide
+        here = (y - first) * nz * wide
+        after = (min(y + 1, ny - 1) - first) * nz * wide
+        for q in range(2):
             for w in range(nz):
-                here = (y * nz + w) * 3 * wide
-                c0, c1, c2 = planes[0] + here, planes[1] + here, planes[2] + here
-                for c in range(0, wide, WIDTH):
-                    at = slot + w * wide + c
-                    store(scratch, at, _upper(near, far, not first_x, z, c0 + c, c1 + c, c2 + c, wide))
-                    store(scratch, 3 * row + at, _lower(near, far, not last_x, z, c0 + c, c1 + c, c2 + c, wide))
-        v = y - 1
-        if v < y0 or v >= y1:
-            continue
-        before, here, after = (max(v - 1, 0) % 3) * row, (v % 3) * row, (min(v + 1, ny - 1) % 3) * row
-        for p in range(2):
-            base = p * 3 * row
-            for q in range(2):
-                for w in range(nz):
-                    for c in range(0, narrow, WIDTH):
-                        o = base + w * wide + c
-                        at = second + w * narrow + c
-                        if q == 0:
-                            value = _upper(near, far, v > 0, scratch, o + before, o + here, o + after, narrow)
-                        else:
-                            value = _lower(near, far, v < ny - 1, scratch, o + before, o + here, o + after, narrow)
-                        store(scratch, at, value)
-                line = out_at + ((p * 2 * ny + 2 * v + q) * 2 * nz) * channels
-                for w in range(nz):
-                    b0 = second + max(w - 1, 0) * narrow
-                    b1 = second + w * narrow
-                    b2 = second + min(w + 1, nz - 1) * narrow
-                    for c in range(0, channels, WIDTH):
-                        at = line + 2 * w * channels + c
-                        even = _upper(near, far, w > 0, scratch, b0 + c, b1 + c, b2 + c, channels)
-                        odd = _lower(near, far, w < nz - 1, scratch, b0 + c, b1 + c, b2 + c, channels)
-                        write(out, at, leaky(add(read(out, at), even), slope))
-                        write(out, at + channels, leaky(add(read(out, at + channels), odd), slope))
+                for c in range(0, narrow, WIDTH):
+                    o = w * wide + c
+                    if q == 0:
+                        value = _upper(near, far, y > 0, z, before + o, here + o, after + o, narrow)
+                    else:
+                        value = _lower(near, far, y < ny - 1, z, before + o, here + o, after + o, narrow)
+                    store(scratch, w * narrow + c, value)
+            line = out_at + (2 * y + q) * 2 * nz * channels
+            for w in range(nz):
+                b0, b1, b2 = max(w - 1, 0) * narrow, w * narrow, min(w + 1, nz - 1) * narrow
+                for c in range(0, channels, WIDTH):
+                    at = line + 2 * w * channels + c
+                    even = _upper(near, far, w > 0, scratch, b0 + c, b1 + c, b2 + c, channels)
+                    odd = _lower(near, far, w < nz - 1, scratch, b0 + c, b1 + c, b2 + c, channels)
+                    write(out, at, leaky(add(read(out, at), even), slope))
+                    write(out, at + channels, leaky(add(read(out, at + channels), odd), slope))
 
 
 @compiled
@@ -373,15 +359,12 @@ def conv_to_three(x, sizes, channels, weight, bias, first, last, out):
 
 def signatures(half: bool) -> dict[str, tuple]:
     """Return the argument types of every kernel for float32 or (``half``) bfloat16 volumes."""
-    floats, doubles, numbers = types.float32[::1], types.float64[::1], types.int64[::1]
-    volume, number, real, truth = types.uint16[::1] if half else floats, types.int64, types.float64, types.boolean
+    floats, doubles, number, real = types.float32[::1], types.float64[::1], types.int64, types.float64
+    volume = types.uint16[::1] if half else floats
     sizes = types.UniTuple(number, 3)
     counts = (number, number, number)
     return {
-        "upsampled_taps": (
-            *(floats, numbers, *counts, truth, truth, number, number, real, real),
-            *(volume, number, real, floats),
-        ),
+        "upsampled_taps": (volume, *counts, *counts, real, real, volume, number, real, floats),
         "statistics": (volume, *counts, floats, doubles),
         "scale_shift_leaky": (volume, *counts, floats, floats, real),
         "max_pool": (volume, sizes, *counts, volume),
