@@ -2,13 +2,16 @@
 
 import contextlib
 import functools
+import hashlib
 import importlib
+import inspect
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,19 +30,26 @@ def importable() -> bool:
     return True
 
 
-def cached_njit(**options: Any) -> Callable[[Callable[..., None]], Any]:
+def cached_njit(depends: Sequence[Path] = (), **options: Any) -> Callable[[Callable[..., None]], Any]:
     """``numba.njit`` that keeps compiled code on disk, or only in memory where no folder for it can be written.
 
     Args:
+        depends: source files whose code ends up inside the function. Numba looks at the date of the function's own
+            file only; with these the code on disk counts as stale when the text of any of them changes.
         options: of ``njit``.
     """
     from numba import njit
 
     def decorate(function: Callable[..., None]) -> Any:
         try:
-            return njit(cache=True, **options)(function)
+            kernel = njit(cache=True, **options)(function)
         except RuntimeError:  # "no locator available": neither the package's folder nor the user's cache is writable
             return njit(**options)(function)
+        if depends:
+            text = b"".join(path.read_bytes() for path in (Path(inspect.getfile(function)), *depends))
+            with contextlib.suppress(AttributeError):  # where numba renames its internals, its own check remains
+                kernel._cache._cache_file._source_stamp = hashlib.sha256(text).hexdigest()
+        return kernel
 
     return decorate
 

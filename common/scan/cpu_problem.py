@@ -206,7 +206,7 @@ class Problem(NamedTuple):
             adding = self.groups_in_turn and job.group > 0
             flags = np.array([self.z is not None, self.delta_softplus, True, adding], np.int64)
             size = np.array([channels, s.length, s.states, s.groups * s.width], np.int64)
-            floats = (12 * STEPS * WIDTH) + 2 * WIDTH + s.states * (WIDTH + 2 * STEPS + 2 * STEPS * WIDTH)
+            floats = (18 * STEPS * WIDTH) + 2 * WIDTH + s.states * (WIDTH + 2 * STEPS + 2 * STEPS * WIDTH)
             kernel(
                 self.u.memory, self.delta.memory, z.memory, self.B.memory, self.C.memory, *self.parameters, saved,
                 out.memory, carry, g_u.memory, g_delta.memory, g_z.memory, flat_B, flat_C,
