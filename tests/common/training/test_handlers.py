@@ -95,6 +95,21 @@ def test_best_weights_and_early_stop(tmp_path: Path) -> None:
     assert (other.best, other.best_epoch, other.waited) == (0.6, 2, 2)
 
 
+def test_half_precision_with_eight_bits_where_told_loads_as_floats(tmp_path: Path) -> None:
+    source = {
+        "mlp.0.weight": torch.linspace(-0.05, 0.05, 64),
+        "head.mlp.0.weight": torch.ones(2),
+        "count": torch.ones(1).long(),
+    }
+    small = half_precision(source, eight_bit=r"mlp\.\d\.weight")
+    assert [value.dtype for value in small.values()] == [torch.float8_e4m3fn, torch.float16, torch.int64]
+    save_atomically(small, tmp_path / "small.pt")
+    layer = torch.nn.Linear(64, 1, bias=False)
+    layer.load_state_dict({"weight": torch.load(tmp_path / "small.pt", weights_only=True)["mlp.0.weight"][None]})
+    read = read_weights(str(tmp_path / "small.pt"))["mlp.0.weight"]
+    assert torch.equal(layer.weight[0], read) and (read - source["mlp.0.weight"]).abs().max() < 0.002
+
+
 def test_only_the_first_rank_writes(tmp_path: Path) -> None:
     network, run = torch.nn.Linear(2, 1), engine()
     validation = Validation(Evaluator([0.2]), 1, network, str(tmp_path), save=False)
