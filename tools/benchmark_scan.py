@@ -236,8 +236,8 @@ def markdown(record: dict[str, Any]) -> str:
         "In brackets: times the CPU seconds of our compiled backend (`cpu`). Memory: peak above the inputs, in",
         "tensors of channels x L. Share of the memory roof: u, delta, B, C read and out written once, at the speed of",
         f"a plain copy ({record['copy_bandwidth'] / 1e9:.1f} GB/s); updates: states advanced per CPU second, forward.",
-        "A dash: not run. Autograd through the reference's loop takes minutes; mambapy keeps every state of every step in",
-        "memory and is left out where that needs more than a few GB.",
+        "A dash: not run. Autograd through the reference's loop takes minutes; mambapy keeps every state of every step",
+        "in memory and is left out where that needs more than a few GB.",
         "",
         "| channels x L | layout | scan | forward (s) | forward and backward (s) | updates (G/s) "
         "| share of memory roof | memory forward | memory both |",
