@@ -11,6 +11,8 @@ Differs from the authors' code: any batch size; keys and values are projected on
 """
 
 from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
 import torch
 from monai.networks.blocks import MLPBlock
@@ -43,6 +45,56 @@ def _join_windows(x: Tensor, window: Sequence[int]) -> Tensor:
     return x.flatten(1, 2).flatten(2, 3).flatten(3, 4)
 
 
+def _trains() -> bool:
+    return torch.is_grad_enabled() and not (torch.jit.is_tracing() or torch.compiler.is_compiling())
+
+
+class _SearchBlocks(torch.autograd.Function):
+    """The windows around every window, in memory of their own.
+
+    Each token lies in 27 windows: the gradient is 27 additions of whole slices, where autograd would take the three
+    overlapping views apart voxel by voxel (a quarter of a training step).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor, window: Sequence[int]) -> Tensor:
+        """(N, X + 2wx, Y + 2wy, Z + 2wz, C) -> (N, nx, ny, nz, 3wx, 3wy, 3wz, C)."""
+        ctx.shape, ctx.window = padded.shape, tuple(window)
+        return _overlapping(padded, window).clone(memory_format=torch.contiguous_format)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        """Add up what every window says about a token."""
+        total = gradient.new_zeros(ctx.shape)
+        counts, (x, y, z) = gradient.shape[1:4], ctx.window
+        for i, j, k in product(range(SEARCH), repeat=3):
+            part = gradient[..., i * x : (i + 1) * x, j * y : (j + 1) * y, k * z : (k + 1) * z, :]
+            starts = zip((i, j, k), counts, ctx.window, strict=True)
+            index = [slice(s * w, (s + n) * w) for s, n, w in starts]
+            target = total[:, index[0], index[1], index[2]]
+            for axis in (3, 2, 1):
+                target = target.unflatten(axis, (counts[axis - 1], ctx.window[axis - 1]))
+            target.add_(part.permute(0, 1, 4, 2, 5, 3, 6, 7))
+        return total, None
+
+
+def _overlapping(padded: Tensor, window: Sequence[int]) -> Tensor:
+    """The same as a view: (N, nx, ny, nz, 3wx, 3wy, 3wz, C)."""
+    for axis, w in enumerate(window):
+        padded = padded.unfold(1 + axis, SEARCH * w, w)
+    return padded.permute(0, 1, 2, 3, 5, 6, 7, 4)
+
+
+def _mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of (..., queries, C) to (..., keys, C) -> (..., queries, C)."""
+    if _trains() and queries.device.type == "cpu":
+        # On a CPU the fused operator's backward pass takes twice as long as these products for so few queries.
+        scores = torch.matmul(queries * queries.shape[-1] ** -0.5, keys.transpose(-1, -2))
+        weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+        return torch.matmul(weights.to(values.dtype), values)
+    return F.scaled_dot_product_attention(queries, keys, values)
+
+
 class WindowCrossAttention(nn.Module):
     """Queries from the windows of one token grid, keys and values from the 3x3x3 windows around in another.
 
@@ -67,17 +119,18 @@ class WindowCrossAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def _search_blocks(self, search: Tensor, window: Sequence[int]) -> Tensor:
-        """(N, X, Y, Z, C) -> a view (N, nx, ny, nz, 3wx, 3wy, 3wz, 2C) of the padded keys and values."""
+        """(N, X, Y, Z, C) -> padded keys and values (N, nx, ny, nz, 3wx, 3wy, 3wz, 2C); a view outside of training."""
         projected = F.linear(search, self.key_value.weight)
         projected = _pad_far(projected, window, ring=SEARCH // 2) + self.key_value.bias.to(projected.dtype)
-        for axis, w in enumerate(window):
-            projected = projected.unfold(1 + axis, SEARCH * w, w)
-        return projected.permute(0, 1, 2, 3, 5, 6, 7, 4)
+        if _trains():
+            return _SearchBlocks.apply(projected, window)  # type: ignore[no-any-return]
+        return _overlapping(projected, window)
 
     def _attend(self, query: Tensor, blocks: Tensor, window: Sequence[int]) -> Tensor:
         """Queries (N, nx, ny, nz, w, C), blocks (N, nx, ny, nz, 3wx, 3wy, 3wz, 2C) -> the shape of the queries."""
-        # Overlapping views of one tensor: gathered into memory of their own before anything is written into them.
-        blocks = blocks.clone(memory_format=torch.contiguous_format)
+        # Views that overlap are gathered into memory of their own before anything is written into them.
+        if not _trains():
+            blocks = blocks.clone(memory_format=torch.contiguous_format)
         if not self.fill_all_neighbours:
             x, y, z = window
             empty = (slice(2 * x, None), slice(None, y), slice(2 * z, None))
@@ -86,7 +139,7 @@ class WindowCrossAttention(nn.Module):
         heads = (self.num_heads, query.shape[-1] // self.num_heads)
         keys, values = blocks.flatten(4, 6).flatten(0, 3).unflatten(-1, (2, *heads)).permute(2, 0, 3, 1, 4)
         queries = query.flatten(0, 3).unflatten(-1, heads).transpose(1, 2)  # (windows, heads, w, C / heads)
-        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        mixed = _mix(queries, keys, values)
         return mixed.transpose(1, 2).reshape(query.shape)
 
     def _attend_in_parts(self, query: Tensor, blocks: Tensor, window: Sequence[int]) -> Tensor:

@@ -51,6 +51,20 @@ def test_equals_the_definition_window_by_window(grid, fill):
         torch.testing.assert_close(layer(base, search), expected)
 
 
+@pytest.mark.parametrize("fill", [True, False])
+@pytest.mark.parametrize("grid", [(4, 2, 6), (3, 1, 5)])
+def test_gradients_equal_those_of_the_definition(grid, fill):
+    layer = WindowCrossAttention(6, 3, fill_all_neighbours=fill).double()
+    base, search = (x.requires_grad_() for x in torch.randn(2, 2, *grid, 6, dtype=torch.float64))
+    wanted = [base, search, *layer.parameters()]
+    direction = torch.randn_like(base)
+    got, expected = (
+        torch.autograd.grad((out * direction).sum(), wanted)
+        for out in (layer(base, search), looped(layer, base, search))
+    )
+    torch.testing.assert_close(got, expected)
+
+
 def test_parts_change_nothing(monkeypatch):
     layer = WindowCrossAttention(6, 3, fill_all_neighbours=False)
     base, search = torch.randn(2, 1, 6, 8, 4, 6)
