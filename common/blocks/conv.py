@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.blocks import fused
+from common.blocks.in_place import conv_over
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -46,17 +47,23 @@ def norm_act(x: Tensor, slope: float = 0.01, eps: float = 1e-5) -> Tensor:
     return F.leaky_relu_(instance_norm(x, eps), slope)
 
 
-def conv_share(conv: nn.Conv3d, x: Tensor, index: int) -> Tensor:
-    """Return what one group of input channels adds to a convolution: the sum over all groups is the whole.
+def conv_share(conv: nn.Conv3d, x: Tensor, index: int, total: Tensor | None, last: bool = False) -> Tensor:
+    """Return what the groups of input channels up to one add to a convolution: after the last, it is the whole.
 
     Args:
         conv: the convolution; its input channels are ``index`` equal groups and more.
         x: (B, C, X, Y, Z), the group number ``index``.
         index: from 0; the first group brings the bias.
+        total: the result of the groups before, overwritten; None for the first.
+        last: nobody reads ``x`` afterwards, and it may be overwritten.
     """
     width = x.shape[1]
     weight = conv.weight[:, index * width : (index + 1) * width]
-    return F.conv3d(x, weight, conv.bias if index == 0 else None, conv.stride, conv.padding)  # type: ignore[arg-type]
+    bias = conv.bias if index == 0 else None
+    if conv.kernel_size == (3, 3, 3) and conv.stride == (1, 1, 1) and (last or total is not None):
+        return conv_over(x, weight, bias, total=total)
+    share = F.conv3d(x, weight, bias, conv.stride, conv.padding)  # type: ignore[arg-type]
+    return share if total is None else total.add_(share)
 
 
 class ConvAct(nn.Sequential):
@@ -89,8 +96,15 @@ class ConvAct(nn.Sequential):
         # In place: neither the convolution nor the activation needs the value before it for its gradient.
         return F.leaky_relu_(self.conv(x), self.slope)
 
+    def over(self, x: Tensor) -> Tensor:
+        """Apply the block, stride 1, to ``x`` that nobody else reads: it may be overwritten."""
+        return self(x) if self.conv.in_channels == 1 else conv_over(x, self.conv.weight, self.conv.bias, self.slope)
+
     def on_upsampled(self, coarse: Tensor, skip: Tensor) -> Tensor:
-        """Apply the block to [``coarse`` (B, C, X, Y, Z) doubled by repetition, ``skip`` (B, S, 2X, 2Y, 2Z)]."""
+        """Apply the block to [``coarse`` (B, C, X, Y, Z) doubled by repetition, ``skip`` (B, S, 2X, 2Y, 2Z)].
+
+        Nobody else may read ``skip``: it may be overwritten.
+        """
         return fused.conv_on_upsampled(coarse, skip, self.conv.weight, self.conv.bias, "nearest", self.slope)
 
 
@@ -110,8 +124,15 @@ class ConvNormAct(nn.Module):
         """Map (B, in_channels, X, Y, Z) to (B, out_channels, X, Y, Z)."""
         return norm_act(self.conv(x))
 
+    def over(self, x: Tensor) -> Tensor:
+        """Apply the block to ``x`` that nobody else reads: it may be overwritten."""
+        return norm_act(conv_over(x, self.conv.weight, None))
+
     def on_upsampled(self, coarse: Tensor, skip: Tensor) -> Tensor:
-        """Apply the block to [``coarse`` (B, C, X, Y, Z) doubled trilinearly, ``skip`` (B, S, 2X, 2Y, 2Z)]."""
+        """Apply the block to [``coarse`` (B, C, X, Y, Z) doubled trilinearly, ``skip`` (B, S, 2X, 2Y, 2Z)].
+
+        Nobody else may read ``skip``: it may be overwritten.
+        """
         return norm_act(fused.conv_on_upsampled(coarse, skip, self.conv.weight, None, "trilinear"))
 
 

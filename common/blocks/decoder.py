@@ -20,5 +20,5 @@ class UpBlock(nn.Module):
         self.conv2 = ConvNormAct(out_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map x (B, in, X, Y, Z) and skip (B, skip, 2X, 2Y, 2Z) to (B, out, 2X, 2Y, 2Z)."""
-        return self.conv2(self.conv1.on_upsampled(x, skip))
+        """Map x (B, in, X, Y, Z) and skip (B, skip, 2X, 2Y, 2Z), which may be overwritten, to (B, out, 2X, 2Y, 2Z)."""
+        return self.conv2.over(self.conv1.on_upsampled(x, skip))

@@ -53,16 +53,16 @@ class ConvUNet(nn.Module):
         # x: (B, in_channels, X, Y, Z)
         x = channels_last(x)
         skips = []
-        for block in self.encoder:
-            x = block(x)
+        for level, block in enumerate(self.encoder):
+            x = block.over(x) if level else block(x)
             skips.append(x)
             x = max_pool(x)
         skip: Tensor | None = None  # not empty: x has yet to be doubled and joined with it
         for block in self.decoder:
-            x = block(x) if skip is None else block.on_upsampled(x, skip)
+            x = block.over(x) if skip is None else block.on_upsampled(x, skip)
             skip = skips.pop()
         for block in self.final:
-            x = block(x) if skip is None else block.on_upsampled(x, skip)
+            x = block.over(x) if skip is None else block.on_upsampled(x, skip)
             skip = None
         if skip is not None:
             x = torch.cat([doubled(x, "nearest"), skip], dim=1)

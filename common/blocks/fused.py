@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from common.blocks.fused_base import compiled_kernels, fits, flat_view, pool, split
 from common.blocks.fused_gradients import average_pooled, doubled
+from common.blocks.in_place import conv_over
 from common.blocks.upsampled import add_upsampled_conv
 from common.compiled import run_jobs
 
@@ -65,7 +66,7 @@ def conv_on_upsampled(
 
     Args:
         coarse: (B, C, X, Y, Z).
-        skip: (B, S, 2X, 2Y, 2Z).
+        skip: (B, S, 2X, 2Y, 2Z), may be overwritten.
         weight: (O, C + S, 3, 3, 3).
         bias: (O,) or None.
         mode: "trilinear" (align_corners False) or "nearest".
@@ -76,7 +77,7 @@ def conv_on_upsampled(
     """
     channels = coarse.shape[1]
     if applies(skip, weight.shape[0]) and coarse.dtype in (torch.float32, torch.bfloat16):
-        out = F.conv3d(skip, weight[:, channels:], bias, padding=1).contiguous(memory_format=torch.channels_last_3d)
+        out = conv_over(skip, weight[:, channels:], bias).contiguous(memory_format=torch.channels_last_3d)
         add_upsampled_conv(out, coarse, weight[:, :channels], mode, slope)
         return out
     joined = [doubled(coarse, mode), skip]

@@ -45,11 +45,12 @@ def _add_one(out: Tensor, planes: Tensor, weight: Tensor, mode: str, slope: floa
     # A row and one on each side of it are needed; all of them carry the 9 taps of the other two axes.
     products = torch.empty((rows + 2) * nz, 9 * weight.shape[0], dtype=out.dtype)
     finish = _Finisher(out, products, mode, slope)
+    ends = {(x == 0, x == nx - 1) for x in (0, min(1, nx - 1), nx - 1)}
+    folded = {end: _folded(weight, mode, *end).to(out.dtype) for end in ends}
     for x in range(nx):
         window = [max(x - 1, 0), x, min(x + 1, nx - 1)]
         columns = torch.cat([planes[i] for i in window], dim=2).view(ny * nz, 3 * channels)
-        for half, taps in enumerate(_folded(weight, mode, x == 0, x == nx - 1)):
-            taps = taps.to(out.dtype)
+        for half, taps in enumerate(folded[x == 0, x == nx - 1]):
             # Repetition needs two of the three planes.
             needed = slice(None) if mode == "trilinear" else slice(half * channels, (half + 2) * channels)
             for begin in range(0, ny, rows):
@@ -85,14 +86,14 @@ class _Finisher:
         run_jobs(jobs, run)
 
 
-def _folded(weight: Tensor, mode: str, first: bool, last: bool) -> list[Tensor]:
-    """For both fine planes of a coarse one the matrix (3 C, 9 O) from the coarse planes x - 1, x, x + 1 to the taps.
+def _folded(weight: Tensor, mode: str, first: bool, last: bool) -> Tensor:
+    """The matrices (2, 3 C, 9 O) from coarse planes x - 1, x, x + 1 to the taps, for each fine plane of a coarse one.
 
     ``first`` and ``last`` say that the coarse plane is an end of the volume, beyond which the fine volume is zero.
     """
     share = torch.from_numpy(_plane_weights(mode, first, last)).to(weight)
     folded = torch.einsum("pjk,ockyz->pjcyzo", share, weight)
-    return list(folded.reshape(2, 3 * weight.shape[1], 9 * weight.shape[0]))
+    return folded.reshape(2, 3 * weight.shape[1], 9 * weight.shape[0])
 
 
 @functools.cache

@@ -165,14 +165,19 @@ class RegistrationTrunk(nn.Module):
             groups = [channels_last(torch.cat([moving, fixed], dim=1))]
         else:
             groups = [moving, fixed]
-        sums: list[Tensor] = []
+        sums: list[Tensor | None] = [None] * 3
         for index, group in enumerate(groups):
             if self.feature_extractor is not None:
                 group = run_checkpointed(self.feature_extractor, self.checkpointing, group)
-            pooled = average_pool(group)
-            shares = [conv_share(c, x, index) for c, x in zip(layers, (group, pooled, group), strict=True)]
-            sums = [a.add_(b) for a, b in zip(sums, shares, strict=True)] if sums else shares
-        return sums[0], norm_act(sums[1]), norm_act(sums[2])
+            inputs = (group, average_pool(group), group)
+            sums = [
+                conv_share(layer, x, index, total, last=i > 0 and self.feature_extractor is not None)
+                for i, (layer, x, total) in enumerate(zip(layers, inputs, sums, strict=True))
+            ]
+            del group, inputs
+        patches, half, full = sums
+        assert patches is not None and half is not None and full is not None
+        return patches, norm_act(half), norm_act(full)
 
     def velocity(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Map two images (B, 1, X, Y, Z) to the head's output (B, 3, X, Y, Z) in voxels."""
