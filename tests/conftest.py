@@ -22,6 +22,15 @@ def shared_dir() -> Path:
     return shared_path(".")
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Print how far the networks are from the authors' code, where a run compared them."""
+    from tests.parity import REPORT, report_lines
+
+    if REPORT:
+        terminalreporter.section("parity with the authors' code")
+        terminalreporter.write_line("\n".join(report_lines(REPORT)))
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

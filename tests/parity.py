@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,34 @@ from torch import Tensor, nn
 from common.spatial import warp
 from tests.conftest import shared_path
 from tools.key_map import KeyMap, load_key_map
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The largest difference of one array of a fixture, in its own unit, and what is allowed."""
+
+    fixture: str
+    volume: str
+    array: str
+    error: float
+    tolerance: float
+    parameters: int
+
+
+REPORT: list[Agreement] = []  # what the tests of this run have compared, for the summary at its end
+
+
+def report_lines(agreements: Sequence[Agreement]) -> list[str]:
+    """The agreements as a markdown table, each comparison once, with the larger error where it was made twice."""
+    worst: dict[tuple[str, str, str], Agreement] = {}
+    for row in agreements:
+        key = (row.fixture, row.volume, row.array)
+        worst[key] = max(worst.get(key, row), row, key=lambda agreement: agreement.error)
+    lines = ["| fixture | volume | array | largest error | tolerance | parameters |", "|---|---|---|---|---|---|"]
+    for row in worst.values():
+        values = f"{row.error:.1e} | {row.tolerance:.0e} | {row.parameters:,}"
+        lines.append(f"| {row.fixture} | {row.volume} | {row.array} | {values} |")
+    return lines
 
 
 def _fill_module() -> ModuleType:
@@ -60,5 +89,7 @@ def check_parity(network: nn.Module, name: str, skip: Sequence[str] = ()) -> Non
                 continue
             step = case["stride"][array]
             error = results[array][..., ::step, ::step, ::step].numpy() - io[array]
-            assert abs(error).max() <= limit["max_abs"], (name, array, abs(error).max())
+            largest, volume = float(abs(error).max()), "x".join(map(str, moving.shape[2:]))
+            REPORT.append(Agreement(name, volume, array, largest, limit["max_abs"], config["parameter_count"]))
+            assert largest <= limit["max_abs"], (name, array, largest)
             assert (error**2).mean() ** 0.5 <= limit["rms"], (name, array)
