@@ -339,22 +339,46 @@ def conv_to_three(x, sizes, channels, weight, bias, first, last, out):
     row, size = nz * channels, nx * ny * nz
     for i in range(first, last):
         for j in range(ny):
-            for k in range(nz):
+            k = 0
+            while k < nz:
+                at = (i * ny + j) * nz + k
+                if k > 0 and k + 2 < nz:  # two voxels share the weights' loads, and their sums need not wait in turn
+                    one, two, three = zeros(), zeros(), zeros()
+                    four, five, six = zeros(), zeros(), zeros()
+                    for a in range(max(i - 1, 0), min(i + 2, nx)):
+                        for b in range(max(j - 1, 0), min(j + 2, ny)):
+                            here = (a * ny + b) * row + (k - 1) * channels
+                            tap = ((a - i + 1) * 9 + (b - j + 1) * 3) * 3 * channels
+                            for d in range(3):
+                                for c in range(0, channels, WIDTH):
+                                    value = read(x, here + d * channels + c)
+                                    other = read(x, here + (d + 1) * channels + c)
+                                    w = tap + 3 * d * channels + c
+                                    weight_one, weight_two = load(weight, w), load(weight, w + channels)
+                                    weight_three = load(weight, w + 2 * channels)
+                                    one, four = fma(value, weight_one, one), fma(other, weight_one, four)
+                                    two, five = fma(value, weight_two, two), fma(other, weight_two, five)
+                                    three, six = fma(value, weight_three, three), fma(other, weight_three, six)
+                    out[at], out[at + 1] = total(one) + bias[0], total(four) + bias[0]
+                    out[size + at], out[size + at + 1] = total(two) + bias[1], total(five) + bias[1]
+                    out[2 * size + at], out[2 * size + at + 1] = total(three) + bias[2], total(six) + bias[2]
+                    k += 2
+                    continue
                 one, two, three = zeros(), zeros(), zeros()
                 for a in range(max(i - 1, 0), min(i + 2, nx)):
                     for b in range(max(j - 1, 0), min(j + 2, ny)):
                         for d in range(max(k - 1, 0), min(k + 2, nz)):
-                            at = (a * ny + b) * row + d * channels
+                            here = (a * ny + b) * row + d * channels
                             tap = ((a - i + 1) * 9 + (b - j + 1) * 3 + d - k + 1) * 3 * channels
                             for c in range(0, channels, WIDTH):
-                                value = read(x, at + c)
+                                value = read(x, here + c)
                                 one = fma(value, load(weight, tap + c), one)
                                 two = fma(value, load(weight, tap + channels + c), two)
                                 three = fma(value, load(weight, tap + 2 * channels + c), three)
-                at = (i * ny + j) * nz + k
                 out[at] = total(one) + bias[0]
                 out[size + at] = total(two) + bias[1]
                 out[2 * size + at] = total(three) + bias[2]
+                k += 1
 
 
 def signatures(half: bool) -> dict[str, tuple]:

@@ -43,13 +43,17 @@ class MambaWeights(NamedTuple):
 
 
 def can_stream(tokens: Tensor, weights: MambaWeights) -> bool:
-    """Whether the streamed block may stand in for the plain one: no gradients, float32 on the CPU, compiled scan."""
-    if tokens.device.type != "cpu" or tokens.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+    """Whether the streamed block may stand in for the plain one: no gradients, on the CPU, compiled scan, and float32.
+
+    Under autocast tokens may be bfloat16 as well.
+    """
+    kinds = [torch.float32] + [torch.get_autocast_dtype("cpu")] * torch.is_autocast_enabled("cpu")
+    if tokens.device.type != "cpu" or tokens.dtype not in kinds:
         return False
     tensors = [tokens, *(t for t in weights if isinstance(t, Tensor))]
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return False
-    if any(t.dtype != torch.float32 for t in tensors) or weights.A.shape[0] < cpu.WIDTH:
+    if any(t.dtype != torch.float32 for t in tensors[1:]) or weights.A.shape[0] < cpu.WIDTH:
         return False
     return select_backend(tokens, weights.A, tokens[:, None]) == "cpu" and bool(weights.A.max() <= 0)
 
@@ -87,12 +91,18 @@ def chunk_length(inner: int) -> int:
 
 
 def stream_mamba(tokens: Tensor, weights: MambaWeights, chunk: int | None = None) -> Tensor:
-    """Map tokens (B, L, C) to tokens (B, L, C) as the plain block does; see ``can_stream`` for when."""
+    """Map tokens (B, L, C) to tokens (B, L, C) as the plain block does; see ``can_stream`` for when.
+
+    Under autocast the tokens are read and written in its type and all between is float32: with so few channels the
+    projections are a small part, and the state needs the digits.
+    """
     chunk = chunk or chunk_length(weights.D.shape[0])
-    out = torch.empty(tokens.shape)
+    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else tokens.dtype
+    out = torch.empty(tokens.shape, dtype=kind)
     buffers = _Buffers(weights, min(chunk, tokens.shape[1]))
     alone = buffers.u.shape[0] * weights.in_proj.numel() <= ONE_THREAD_UP_TO
-    with torch.no_grad(), _threads(1 if alone else torch.get_num_threads()):
+    single = _threads(1 if alone else torch.get_num_threads())
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), single:
         stages = _Stages(weights, buffers)
         for entry, target in zip(tokens, out, strict=True):
             stages.restart()
@@ -134,6 +144,7 @@ class _Stages:
     def advance(self, tokens: Tensor, out: Tensor) -> None:
         """Process one chunk of tokens (T, C) into out (T, C)."""
         w, b, count = self.weights, self.buffers, tokens.shape[0]
+        tokens = tokens.float()
         if w.norm_weight is not None:
             tokens = F.layer_norm(tokens, tokens.shape[-1:], w.norm_weight, w.norm_bias, w.norm_eps)
         torch.mm(tokens, w.in_proj.t(), out=b.signal_and_gate[b.window : b.window + count])
@@ -145,5 +156,8 @@ class _Stages:
         torch.mm(b.projected[:count, : self.rank], w.dt_weight.t(), out=b.delta[:count])
         problem = self.problem._replace(sizes=self.sizes._replace(length=count))
         problem.scan(cpu.sequence(b.y.t()[None], 1), self.state.view(-1).numpy(), _NOTHING)
-        torch.mm(b.y[:count], w.out_proj.t(), out=out)
+        if out.dtype == torch.float32:
+            torch.mm(b.y[:count], w.out_proj.t(), out=out)
+        else:
+            out.copy_(torch.mm(b.y[:count], w.out_proj.t()))
         b.signal_and_gate[: b.window] = b.signal_and_gate[count : count + b.window].clone()
