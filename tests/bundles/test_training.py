@@ -12,7 +12,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from common.training.initialisation import parameter_groups
 from tests.common.training.tiny import write_data_set
+from tools.convert import build_network
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINABLE = sorted(path.parent.parent.name for path in ROOT.glob("bundles/*/configs/train.json"))
@@ -36,6 +38,7 @@ def overrides(folder: Path, runs: str, **more: Any) -> dict[str, Any]:
         "label_weight": 0.5,
         "classes_per_step": 1,
         "precision": "float32",
+        "rate_factors": {},  # their names are those of the bundle's own network
         **more,
     }
 
@@ -138,4 +141,6 @@ def test_all_training_files_are_one_file_but_for_the_network_and_its_recipe() ->
         assert {k: v for k, v in config.items() if k not in own} == {k: v for k, v in reference.items() if k not in own}
         inference = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / "inference.json"))
         assert config["network_def"] == inference["network_def"], name
+        if config["recipes"]["synth"]["rate_factors"]:
+            assert parameter_groups(build_network(name, {}), config["recipes"]["synth"]["rate_factors"])
         assert config["recipe"] == "paper" and config["recipes"]["paper"].keys() == config["recipes"]["synth"].keys()
