@@ -1,7 +1,6 @@
 """What every bundle's configuration calls by name: where the bundle lies, how errors end, how precision is chosen."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sized
 from pathlib import Path
@@ -14,10 +13,6 @@ from monai.inferers import SimpleInferer
 
 import common
 from common.errors import InputError, find_input_error
-
-# Huge pages, where the kernel offers them on request, halve what the first touch of a large tensor costs on a CPU
-# (264 MB: 0.11 s to 0.06 s). PyTorch reads this at its first allocation.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def bundle_root(name: str) -> str:

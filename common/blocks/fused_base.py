@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import importlib.util
 import itertools
 from types import ModuleType
 from typing import Any
@@ -11,16 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.compiled import compile_notice, run_jobs
+from common.compiled import compile_notice, importable, run_jobs
 
 _LANES = 16
 # Weights of the near and the far coarse neighbour of a fine voxel.
 INTERPOLATION = {"trilinear": (0.75, 0.25), "nearest": (1.0, 0.0)}
-
-
-@functools.cache
-def _installed() -> bool:
-    return importlib.util.find_spec("numba") is not None
 
 
 @functools.cache
@@ -37,7 +31,7 @@ def fits(x: Tensor, channels: int) -> bool:
     """Tell whether the kernels can compute a result of ``channels`` channels from ``x``, gradients aside."""
     recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
     kinds = (torch.float32, torch.bfloat16)
-    return x.device.type == "cpu" and x.dtype in kinds and channels % _LANES == 0 and not recorded and _installed()
+    return x.device.type == "cpu" and x.dtype in kinds and channels % _LANES == 0 and not recorded and importable()
 
 
 def flat_view(x: Tensor) -> np.ndarray[Any, Any]:
