@@ -42,14 +42,15 @@ class SaveRegistrationd(Transform):
     Args:
         output_dir: where to. Checked at once, so that a run does not end at a folder that cannot be written.
         network: name of the network for ``metrics.json``.
+        further: more entries of ``metrics.json``, such as the number of passes.
 
     Raises:
         InputError: the folder cannot be written.
     """
 
-    def __init__(self, output_dir: str | Path, network: str = "") -> None:
+    def __init__(self, output_dir: str | Path, network: str = "", further: Mapping[str, Any] | None = None) -> None:
         self.output_dir = check_writable(output_dir)
-        self.network = network
+        self.network, self.further = network, dict(further or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the files; return the dictionary with ``metrics`` and ``output_files``."""
@@ -83,6 +84,7 @@ class SaveRegistrationd(Transform):
             "fixed": fixed.meta["filename_or_obj"],
             "moving": moving.meta["filename_or_obj"],
             "network": self.network,
+            **self.further,
             "identical_inputs": bool(data.get("identical_inputs", False)),
             "network_grid": {
                 "shape": list(network.shape),

@@ -31,7 +31,8 @@ from common.blocks.fused import average_pool
 from common.blocks.patch import PatchEmbedding, PatchMerging
 from common.blocks.position import sincos_position
 from common.errors import InputError
-from common.spatial import compose, integrate, warp
+from common.networks.recursion import further_pass
+from common.spatial import integrate
 
 
 def check_pair(pair: Tensor, multiple: int, name: str, smallest: int = 1) -> None:
@@ -206,12 +207,14 @@ class RegistrationTrunk(nn.Module):
         """
         check_pair(pair, self.multiple, type(self).__name__)
         pair = without_metadata(pair)
-        moving, fixed = pair[:, :1], pair[:, 1:]
-        velocity = self.velocity(moving, fixed)
-        ddf = integrate(velocity, self.integration_steps)
+        fields = self._one_pass(pair)
         for _ in range(self.passes - 1):
-            velocity = self.velocity(warp(moving, ddf), fixed)
-            ddf = compose(ddf, integrate(velocity, self.integration_steps))
+            fields = further_pass(self._one_pass, pair, fields["ddf"])
+        return fields
+
+    def _one_pass(self, pair: Tensor) -> dict[str, Tensor]:
+        velocity = self.velocity(pair[:, :1], pair[:, 1:])
+        ddf = integrate(velocity, self.integration_steps)
         return {"ddf": ddf, "velocity": velocity} if self.integration_steps else {"ddf": ddf}
 
     def forward(self, pair: Tensor) -> Tensor:

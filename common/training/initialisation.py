@@ -12,7 +12,7 @@ the image there and 0.02 voxels at the top: the deep head follows the last pair'
 the affine start. ``rate_factors`` gives such layers rates of their own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -61,7 +61,7 @@ def _draw_convolution(layer: nn.Conv3d | nn.ConvTranspose3d) -> None:
         layer.bias.zero_()
 
 
-def parameter_groups(network: nn.Module, rate_factors: Mapping[str, float]) -> Iterable[Any]:
+def parameter_groups(network: nn.Module, rate_factors: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return the trainable parameters for an optimizer, grouped by learning rate.
 
     Args:
@@ -80,4 +80,4 @@ def parameter_groups(network: nn.Module, rate_factors: Mapping[str, float]) -> I
             raise InputError(f"rate_factors: expected the start of a trainable parameter's name, got {start!r}")
         groups.append({"params": [named.pop(name) for name in fitting], "rate_factor": float(factor)})
     rest = list(named.values())
-    return [{"params": rest, "rate_factor": 1.0}, *groups] if groups else rest
+    return [{"params": rest, "rate_factor": 1.0}, *groups]

@@ -6,19 +6,30 @@ import torch
 from torch import Tensor, nn
 
 from common.losses import SoftDiceLoss
+from common.networks.recursion import further_pass
 from common.spatial import warp
 
 
 class FieldsForward(nn.Module):
-    """Make ``network.fields`` the forward pass, so that distributed wrappers see the pass that training uses."""
+    """Make ``network.fields`` the forward pass, so that distributed wrappers see the pass that training uses.
 
-    def __init__(self, network: nn.Module) -> None:
+    Args:
+        network: the network to train.
+        second_pass: share of the training steps, drawn from torch's global generator, in which the network learns to
+            go on from its own field: a first pass without gradient, then the fields of ``further_pass``.
+    """
+
+    def __init__(self, network: nn.Module, second_pass: float = 0.0) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.second_pass = network, second_pass
 
     def forward(self, pair: Tensor) -> dict[str, Tensor]:
         """Return the network's named fields for a pair (B, 2, X, Y, Z)."""
-        return self.network.fields(pair)
+        if not self.training or self.second_pass <= 0 or float(torch.rand(())) >= self.second_pass:
+            return self.network.fields(pair)
+        with torch.no_grad():
+            ddf = self.network.fields(pair)["ddf"]
+        return further_pass(self.network.fields, pair, ddf)
 
 
 class Objective(nn.Module):

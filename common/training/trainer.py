@@ -42,6 +42,8 @@ class RegistrationTrainer(SupervisedTrainer):
         precision: ``float32``, ``bfloat16`` or ``float16`` (CUDA only, with loss scaling).
         max_gradient_norm: clip the gradient to this norm; 0 does not clip.
         max_bad_steps: stop after this many steps in a row without a finite gradient.
+        teacher: network whose field stands for the true one, in the objective's field term, where that is not known.
+            It sees the images that the loss compares. (Knowledge distillation, Hinton et al. 2015, on fields.)
         arguments: everything of ``SupervisedTrainer``; ``network`` returns fields (``FieldsForward``).
     """
 
@@ -52,12 +54,14 @@ class RegistrationTrainer(SupervisedTrainer):
         precision: str = "float32",
         max_gradient_norm: float = 0.0,
         max_bad_steps: int = 10,
+        teacher: torch.nn.Module | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(prepare_batch=prepare_training, decollate=False, **arguments)
         self.seed, self.max_gradient_norm, self.max_bad_steps = seed, max_gradient_norm, max_bad_steps
         self.precision = getattr(torch, precision)
         self.bad_steps = 0
+        self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
         self.grad_scaler = torch.amp.GradScaler("cuda", enabled=self.precision is torch.float16)
 
     def _autocast(self, device: torch.device) -> contextlib.AbstractContextManager:
@@ -73,6 +77,7 @@ class RegistrationTrainer(SupervisedTrainer):
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast(pair.device):
             fields = self.inferer(pair, self.network)
+            batch = self._taught(batch)
         terms = self.loss_function(fields, batch)
         self.grad_scaler.scale(terms["loss"]).backward()
         self.grad_scaler.unscale_(self.optimizer)
@@ -81,6 +86,16 @@ class RegistrationTrainer(SupervisedTrainer):
         output = {name: float(value.detach()) for name, value in terms.items()}
         engine.state.output = {**output, "gradient": float(norm)}
         return engine.state.output
+
+    def _taught(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Fill in the teacher's field (B, 3, X, Y, Z) for the samples of a batch whose true field is not known."""
+        if self.teacher is None:
+            return batch
+        with torch.no_grad():
+            ddf = self.teacher(torch.cat([batch["moving"], batch["fixed"]], dim=1)).float()
+        if "true_known" in batch:
+            ddf = torch.where(batch["true_known"].view(-1, 1, 1, 1, 1) > 0, batch["true_ddf"], ddf)
+        return {**batch, "true_ddf": ddf, "true_known": torch.ones(len(ddf), device=ddf.device)}
 
     def _clip(self) -> Tensor:
         limit = self.max_gradient_norm if self.max_gradient_norm > 0 else float("inf")

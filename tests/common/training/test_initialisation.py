@@ -47,7 +47,8 @@ def test_kaiming_wakes_up_projections_that_start_near_zero() -> None:
 
 def test_rate_factors_group_the_parameters_and_the_schedule_obeys_them() -> None:
     network = nn.ModuleDict({"a": nn.Linear(2, 2), "ab": nn.Linear(2, 2), "c": nn.Linear(2, 2).requires_grad_(False)})
-    assert [tuple(p.shape) for p in parameter_groups(network, {})] == [(2, 2), (2,)] * 2
+    (group,) = parameter_groups(network, {})
+    assert [tuple(p.shape) for p in group["params"]] == [(2, 2), (2,)] * 2 and group["rate_factor"] == 1.0
     optimizer = torch.optim.Adam(parameter_groups(network, {"a": 0.1, "ab.bias": 2}), lr=1.0)
     assert [len(group["params"]) for group in optimizer.param_groups] == [1, 2, 1]
     engine = type("Engine", (), {"state": type("State", (), {"epoch": 1, "iteration": 1})()})()

@@ -69,6 +69,29 @@ def test_pairs_of_two_persons_say_that_no_field_is_known(subjects: list[Subject]
     assert "true_ddf" not in RegistrationPairs(subjects, {"t1-ct": 1.0})[0]
 
 
+def test_a_crop_is_one_window_of_everything(subjects: list[Subject]) -> None:
+    options = {"contrasts": {"t1-ct": 1.0}, "deformation": 1.0, "same_person": 0.5, "seed": 2}
+    whole, part = RegistrationPairs(subjects, **options), RegistrationPairs(subjects, **options, crop=[8, 16, 12])
+    seen = set()
+    for index in range(8):
+        full, item = whole[index], part[index]
+        starts = [
+            (i, k)
+            for i in range(9)
+            for k in range(5)
+            if torch.equal(full["image"][:, i : i + 8, :, k : k + 12], item["image"])
+        ]
+        assert starts
+        seen.add(starts[0])
+        (i, k), *_ = starts
+        for key in ("moving", "fixed", "moving_label", "fixed_label", "true_ddf"):
+            assert torch.equal(full[key][:, i : i + 8, :, k : k + 12], item[key]), key
+        assert torch.equal(full["true_known"], item["true_known"])
+    assert len(seen) > 3
+    with pytest.raises(InputError, match=r"window inside of the grid \(16, 16, 16\), got \[8, 32, 8\]"):
+        RegistrationPairs(subjects, {"t1-t1": 1.0}, crop=[8, 32, 8])
+
+
 def test_flips_concern_both_sides(subjects: list[Subject]) -> None:
     item = RegistrationPairs(subjects[:1], {"t1-t1": 1.0}, flip=True)
     plain = subjects[0].images["t1"].float() / 255

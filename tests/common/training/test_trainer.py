@@ -6,6 +6,7 @@ import torch
 from ignite.exceptions import NotComputableError
 
 from common.losses import GradientLoss, LocalCorrelationLoss, SoftDiceLoss
+from common.networks.recursion import further_pass
 from common.spatial import warp
 from common.training.objective import FieldsForward, Objective, field_error
 from common.training.trainer import RegistrationTrainer, WarpedDice, label_dice
@@ -123,6 +124,35 @@ def test_training_aligns_a_pair() -> None:
     after = float(objective()(network.fields(batch["image"]), batch)["label"])
     assert after < before - 0.1
     assert set(trainer.state.output) == {"loss", "image", "label", "smooth", "gradient"}
+
+
+def test_a_second_pass_trains_the_way_on_from_the_networks_own_field() -> None:
+    torch.manual_seed(0)
+    network, batch = TinyNetwork(), batch_of()
+    forward = FieldsForward(network, second_pass=1.0)
+    fields = forward.train()(batch["image"])
+    expected = further_pass(network.fields, batch["image"], network(batch["image"]).detach())
+    torch.testing.assert_close(fields["ddf"], expected["ddf"])
+    fields["ddf"].sum().backward()
+    gradient = network.second.weight.grad
+    network.zero_grad()
+    expected["ddf"].sum().backward()
+    torch.testing.assert_close(gradient, network.second.weight.grad)  # nothing flows through the first pass
+    torch.testing.assert_close(forward.eval()(batch["image"])["ddf"], network(batch["image"]))
+    drawn = [torch.equal(FieldsForward(network, 0.5)(batch["image"])["ddf"], fields["ddf"]) for _ in range(60)]
+    assert 15 < sum(drawn) < 45
+
+
+def test_a_teachers_field_stands_in_where_no_field_is_known() -> None:
+    torch.manual_seed(0)
+    teacher, network, batch = TinyNetwork(), TinyNetwork(), batch_of()
+    loss = objective(image_weight=0.0, label_weight=0.0, smooth_weight=0.0, field_weight=1.0)
+    trainer = trainer_for(network, batch, 1, teacher=teacher, loss=loss)
+    torch.testing.assert_close(trainer._taught(batch)["true_ddf"], teacher(batch["image"]))
+    known = {"true_ddf": torch.ones(1, 3, 16, 16, 16), "true_known": torch.ones(1)}
+    assert torch.equal(trainer._taught({**batch, **known})["true_ddf"], known["true_ddf"])
+    trainer.run()
+    assert trainer.state.output["field"] > 0 and not any(p.requires_grad for p in teacher.parameters())
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
