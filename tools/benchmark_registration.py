@@ -19,7 +19,7 @@ from common.evaluation.protocol import package_versions
 from common.evaluation.tables import record_name, write_json
 from tools.benchmark_report import write_report
 from tools.peers import PEERS, Peer
-from tools.peers.bundle import BUNDLES, bundle_names, weights_digest
+from tools.peers.bundle import BUNDLES, bundle_digest, bundle_names
 from tools.peers.worker import find_method
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,9 +49,9 @@ def benchmark_registration(
     Args:
         datalist: Learn2Reg-style JSON with pairs that are affinely aligned, and their labels.
         output: folder for ``table.md``, the CSV, JSON and PNG files.
-        methods: names with commas between them: bundles (``mambamorph``), classical tools (``ants_syn``), ``none`` for
-            the affine start, ``bundles`` for all bundles with weights, ``classical`` for all tools that are installed,
-            ``all`` for both.
+        methods: names with commas between them: bundles (``mambamorph``; ``mambamorph:1`` for one pass), classical
+            tools (``ants_syn``), ``none`` for the affine start, ``bundles`` for all bundles with weights,
+            ``classical`` for all tools that are installed, ``all`` for both.
         section: the datalist's section.
         threads: CPU threads of each method.
         resume: take over records of an earlier run into the same folder that were made in the same way.
@@ -106,7 +106,7 @@ def _job(method: str, pair: dict[str, Any], threads: int) -> dict[str, Any]:
     if method in PEERS:
         distribution = PEERS[method].distribution
         return job | {"version": package_versions((distribution,)).get(distribution, "") if distribution else ""}
-    return job | {"weights": weights_digest(method)}
+    return job | {"bundle": bundle_digest(method)}
 
 
 def _earlier(folder: Path, peer: Peer, pair: dict[str, Any], job: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """The training objective: image, label and smoothness terms of one predicted field."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +25,12 @@ class FieldsForward(nn.Module):
 
     def forward(self, pair: Tensor) -> dict[str, Tensor]:
         """Return the network's named fields for a pair (B, 2, X, Y, Z)."""
+        fields: Callable[[Tensor], dict[str, Tensor]] = self.network.fields  # type: ignore[assignment]
         if not self.training or self.second_pass <= 0 or float(torch.rand(())) >= self.second_pass:
-            return self.network.fields(pair)
+            return fields(pair)
         with torch.no_grad():
-            ddf = self.network.fields(pair)["ddf"]
-        return further_pass(self.network.fields, pair, ddf)
+            ddf = fields(pair)["ddf"]
+        return further_pass(fields, pair, ddf)
 
 
 class Objective(nn.Module):

@@ -112,11 +112,11 @@ class RegistrationPairs(Dataset):
 
     def _cropped(self, item: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         assert self.crop is not None
-        window: list[slice] = []
+        window = [slice(None)]
         for width, n in zip(self.crop, item["image"].shape[1:], strict=True):
             start = int(uniform(generator, 0, n - width + 1))
             window.append(slice(start, start + width))
-        return {key: value[(slice(None), *window)] if value.dim() == 4 else value for key, value in item.items()}
+        return {key: value[tuple(window)] if value.dim() == 4 else value for key, value in item.items()}
 
     def _draw_contrast(self, generator: torch.Generator) -> tuple[str, str]:
         mark = uniform(generator, 0.0, sum(weight for _, weight in self.contrasts))

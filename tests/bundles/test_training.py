@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from common.training.initialisation import parameter_groups
-from tests.common.training.tiny import write_data_set
+from tests.common.training.tiny import TinyNetwork, write_data_set
 from tools.convert import build_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,11 +87,25 @@ def test_every_recipe_trains_and_keeps_the_zoo_s_names(tmp_path: Path, name: str
     assert [row["step"] for row in rows] == ["1", "2", "2"] and 0 < float(rows[2]["val_dice"]) < 1
 
 
-def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path: Path) -> None:
+def write_teacher(folder: Path) -> str:
+    """A bundle with the tiny network."""
+    (folder / "teacher" / "configs").mkdir(parents=True)
+    (folder / "teacher" / "models").mkdir()
+    (folder / "teacher" / "configs" / "inference.json").write_text(json.dumps({"network_def": TINY}))
+    torch.save(TinyNetwork().half().state_dict(), folder / "teacher" / "models" / "model.pt")
+    return str(folder / "teacher")
+
+
+@pytest.mark.parametrize("kind", ["plain", "everything"])
+def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path: Path, kind: str) -> None:
     write_data_set(tmp_path)
-    run("mambamorph", overrides(tmp_path, "whole", epochs=3))
-    run("mambamorph", overrides(tmp_path, "parts", epochs=1))
-    run("mambamorph", overrides(tmp_path, "parts", epochs=3, resume=True))
+    more: dict[str, Any] = {}
+    if kind == "everything":
+        teacher = write_teacher(tmp_path)
+        more = {"optimizer": "@muon", "crop": [8, 16, 16], "second_pass": 0.5, "teacher": teacher}
+    run("mambamorph", overrides(tmp_path, "whole", epochs=3, **more))
+    run("mambamorph", overrides(tmp_path, "parts", epochs=1, **more))
+    run("mambamorph", overrides(tmp_path, "parts", epochs=3, resume=True, **more))
     whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
     assert whole["step"] == 6 and equal(whole, parts)
     rows = [list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("whole", "parts")]

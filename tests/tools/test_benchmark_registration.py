@@ -16,6 +16,7 @@ from tools.benchmark_registration import benchmark_registration, method_names
 from tools.benchmark_report import QUOTED
 from tools.peers import PEERS, Images, Peer, bundle
 from tools.peers.base import Peer as BasePeer
+from tools.peers.worker import find_method
 
 
 def test_one_run_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +85,7 @@ def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monk
     root = tmp_path / "bundles" / "tiny"
     shutil.copytree(BUNDLES[0].parent / "mambamorph", root, ignore=shutil.ignore_patterns("*.pt"))
     config = json.loads((root / "configs" / "inference.json").read_text())
-    config |= {"network_def": TINY, "spacing": 4.0, "multiple": 8, "shape": None, "cube": False}
+    config |= {"network_def": TINY, "spacing": 4.0, "multiple": 8, "shape": None, "cube": False, "passes": 1}
     (root / "configs" / "inference.json").write_text(json.dumps(config))
     monkeypatch.setattr(bundle, "BUNDLES", root.parent)
     assert bundle.bundle_names() == ["tiny"]
@@ -92,7 +93,10 @@ def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monk
         bundle.bundle_method("tiny")
     (root / "models").mkdir(exist_ok=True)
     shutil.copy(tmp_path / "model.pt", root / "models" / "model.pt")
-    assert len(bundle.weights_digest("tiny")) == 12
+    digest = bundle.bundle_digest("tiny")
+    assert len(digest) == 12 and digest == bundle.bundle_digest("tiny:3")
+    with pytest.raises(InputError, match="method 'tiny:x': expected a number of passes behind the colon, got 'x'"):
+        bundle.bundle_method("tiny:x")
 
     method = bundle.bundle_method("tiny")
     images = Images(str(tmp_path / "s1.nii.gz"), str(tmp_path / "s0.nii.gz"), tmp_path)
@@ -106,6 +110,12 @@ def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monk
     scores = module.score(pair, ddf, read_structures(str(tmp_path / "list.json")))["scores"]
     assert scores["dice_nearest"] == pytest.approx(row["dice_nearest"], abs=1e-5)
     assert scores["sd_log_jacobian"] == pytest.approx(row["sd_log_jacobian"], rel=1e-3)
+    again = find_method("tiny:3")
+    assert again.title == "MambaMorph, 3 passes" and "passes 3" in again.settings
+    assert np.abs(again.register(images) - ddf).max() > 1e-3
+    config["amp"] = True
+    (root / "configs" / "inference.json").write_text(json.dumps(config))
+    assert bundle.bundle_digest("tiny") != digest
 
 
 @pytest.fixture

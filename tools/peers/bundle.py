@@ -20,28 +20,39 @@ def bundle_names() -> list[str]:
     return sorted(path.parent.parent.name for path in BUNDLES.glob("*/configs/inference.json"))
 
 
-def bundle_method(name: str) -> Peer:
+def bundle_method(method: str) -> Peer:
     """The bundle as a method of the benchmark.
 
+    Args:
+        method: the bundle's name, or ``NAME:PASSES`` for another number of passes than its configuration has.
+
     Raises:
-        InputError: no weights.
+        InputError: no weights, or no number behind the colon.
     """
+    name, _, wanted = method.partition(":")
+    if wanted and not wanted.isdigit():
+        raise InputError(f"method {method!r}: expected a number of passes behind the colon, got {wanted!r}")
     root = BUNDLES / name
     weights = root / "models" / "model.pt"
     if not weights.is_file():
         raise InputError(f"bundle {name}: expected weights at {weights}, got no such file")
     metadata = json.loads((root / "configs" / "metadata.json").read_text())
     config = json.loads((root / "configs" / "inference.json").read_text())
-    settings = f"bundle {metadata['version']}, network grid {config.get('spacing', '?')} mm, network alone"
-    return Peer(name, metadata["name"], settings, lambda images: _register(root, images))
+    passes = int(wanted or config.get("passes", 1))
+    title = metadata["name"] + (f", {passes} pass{'es' if passes > 1 else ''}" if wanted else "")
+    grid = config.get("spacing", "?")
+    settings = f"bundle {metadata['version']}, network grid {grid} mm, passes {passes}, network alone"
+    return Peer(method, title, settings, lambda images: _register(root, passes, images))
 
 
-def weights_digest(name: str) -> str:
-    """First 12 digits of the SHA-256 of a bundle's weights: a new file means a new record."""
-    return hashlib.sha256((BUNDLES / name / "models" / "model.pt").read_bytes()).hexdigest()[:12]
+def bundle_digest(method: str) -> str:
+    """First 12 digits of the SHA-256 of a bundle's weights and configuration: a change there means a new record."""
+    root = BUNDLES / method.partition(":")[0]
+    content = [(root / part).read_bytes() for part in ("models/model.pt", "configs/inference.json")]
+    return hashlib.sha256(b"".join(content)).hexdigest()[:12]
 
 
-def _register(root: Path, images: Images) -> np.ndarray:
+def _register(root: Path, passes: int, images: Images) -> np.ndarray:
     """Run the bundle's inference workflow on the pair, without affine alignment, and read the field that it writes."""
     from monai.bundle import ConfigWorkflow
 
@@ -51,7 +62,7 @@ def _register(root: Path, images: Images) -> np.ndarray:
     overrides["bundle_root"] = str(root)
     known = json.loads(config.read_text())
     # The pairs are aligned: every method starts from the same place.
-    for key, value in (("align", False), ("device", "$torch.device('cpu')")):
+    for key, value in (("align", False), ("device", "$torch.device('cpu')"), ("passes", passes)):
         if key in known:
             overrides[key] = value
     workflow = ConfigWorkflow(str(config), workflow_type="inference", **overrides)

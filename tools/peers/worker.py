@@ -27,7 +27,7 @@ def find_method(name: str) -> Peer:
     """
     if name in PEERS:
         return PEERS[name]
-    if name in bundle_names():
+    if name.partition(":")[0] in bundle_names():
         return bundle_method(name)
     raise InputError(f"method {name!r}: expected one of {', '.join([*bundle_names(), *PEERS])}")
 
