@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,7 +13,7 @@ from monai.inferers import SimpleInferer
 
 import common
 from common.errors import InputError, find_input_error
-from common.networks.recursion import further_pass
+from common.networks.recursion import coarse_to_fine, passes_of
 
 
 def bundle_root(name: str) -> str:
@@ -126,25 +126,20 @@ class AutocastInferer(SimpleInferer):
 
     Args:
         amp: compute convolutions and matrix products in bfloat16.
-        passes: times that the network looks, each time at the moving image as the field so far warps it; see
-            ``further_pass``. 1 is the network as its paper has it.
+        passes: grids on which the network looks one after the other, see ``coarse_to_fine``; ``[1]`` is the network as
+            its paper has it.
 
     Raises:
-        InputError: fewer than one pass.
+        InputError: see ``passes_of``.
     """
 
-    def __init__(self, amp: bool | str = False, passes: int = 1) -> None:
+    def __init__(self, amp: bool | str = False, passes: int | Sequence[int] = (1,)) -> None:
         super().__init__()
-        if passes < 1:
-            raise InputError(f"passes: expected a whole number of at least 1, got {passes}")
-        self.amp, self.passes = switch(amp), int(passes)
+        self.amp, self.passes = switch(amp), passes_of(passes)
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return ``network(inputs)`` in float32. (B, 2, X, Y, Z) -> (B, 3, X, Y, Z)."""
         if isinstance(inputs, MetaTensor):  # its bookkeeping costs time in every operation and serves nothing here
             inputs = inputs.as_tensor()
         with torch.inference_mode(), torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.amp):
-            ddf = super().__call__(inputs, network, *args, **kwargs).float()
-            for _ in range(self.passes - 1):
-                ddf = further_pass(lambda pair: network(pair, *args, **kwargs).float(), inputs, ddf)
-            return ddf
+            return coarse_to_fine(lambda pair: network(pair, *args, **kwargs).float(), inputs, self.passes)

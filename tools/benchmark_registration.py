@@ -49,7 +49,7 @@ def benchmark_registration(
     Args:
         datalist: Learn2Reg-style JSON with pairs that are affinely aligned, and their labels.
         output: folder for ``table.md``, the CSV, JSON and PNG files.
-        methods: names with commas between them: bundles (``mambamorph``; ``mambamorph:1`` for one pass), classical
+        methods: names with commas between them: bundles (``mambamorph``, ``mambamorph:2-1`` with passes), classical
             tools (``ants_syn``), ``none`` for the affine start, ``bundles`` for all bundles with weights,
             ``classical`` for all tools that are installed, ``all`` for both.
         section: the datalist's section.

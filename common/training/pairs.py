@@ -35,6 +35,12 @@ class RegistrationPairs(Dataset):
         same_person_deformation: strength of that field in voxels.
         crop: sides of a window, drawn at random for each pair, that the item holds instead of the whole grid: a step
             costs less, in proportion. ``None`` gives the whole grid.
+        fine: the same subjects on a finer grid, or ``None``. An item of it holds whole volumes that are not deformed,
+            and ``window`` and ``window_size``, corner and sides (3,) of the part that a step looks at; the trainer
+            makes of it what the coarse pass leaves to do.
+        fine_share: share of the items that are fine.
+        fine_window: sides of the window; ``None`` takes the sides of the coarse grid.
+        batch_size: this many items in a row are all fine or all coarse, so that they make one batch.
         identifiers: FreeSurfer number of each label value, for ``like_t1`` and ``like_ct``.
         device: where the volumes lie and samples are made.
     """
@@ -53,6 +59,10 @@ class RegistrationPairs(Dataset):
         same_person: float = 0.0,
         same_person_deformation: float = 2.5,
         crop: Sequence[int] | None = None,
+        fine: Sequence[Subject] | None = None,
+        fine_share: float = 0.0,
+        fine_window: Sequence[int] | None = None,
+        batch_size: int = 1,
         identifiers: Sequence[int] | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -69,9 +79,12 @@ class RegistrationPairs(Dataset):
         self.deformation, self.deformation_chance, self.flip = deformation, deformation_chance, flip
         self.intensity, self.identifiers = intensity, identifiers
         self.same_person, self.same_person_deformation = same_person, same_person_deformation
-        if crop and any(width > n for width, n in zip(crop, _shape(data[0]), strict=True)):
-            raise InputError(f"crop expects a window inside of the grid {_shape(data[0])}, got {list(crop)}")
+        _check_window("crop", crop, data)
         self.crop = crop
+        self.fine = [self._place(subject) for subject in fine or ()]
+        self.fine_share, self.batch_size = fine_share if self.fine else 0.0, batch_size
+        self.fine_window = list(fine_window or _shape(data[0]))
+        _check_window("fine_window", self.fine_window, self.fine)
 
     def _place(self, subject: Subject) -> Subject:
         images = {key: image.to(self.device) for key, image in subject.images.items()}
@@ -85,38 +98,59 @@ class RegistrationPairs(Dataset):
         contrast = self._draw_contrast(generator)
         first, second = (int(uniform(generator, 0, len(self.subjects))) for _ in range(2))
         flip = self.flip and chance(generator, 0.5)
-        item: dict[str, Tensor] = {}
+        if self.fine_share > 0 and self._is_fine(index):
+            sides = [self._transformed(self.fine[number], flip, None) for number in (first, second)]
+            item = self._assembled(sides, contrast, generator)
+            item["window"] = torch.tensor(_corner(_shape(self.fine[first]), self.fine_window, generator))
+            item["window_size"] = torch.tensor(self.fine_window)
+            return item
         fields: list[Tensor | None]
         if self.same_person > 0 and chance(generator, self.same_person):
             second = first
             fields = [None, self._strong_field(self.subjects[first], generator)]
         else:
             fields = [self._random_field(self.subjects[number], generator) for number in (first, second)]
+        sides = [
+            self._transformed(self.subjects[number], flip, field)
+            for number, field in zip((first, second), fields, strict=True)
+        ]
+        item = self._assembled(sides, contrast, generator)
         if self.same_person > 0:
             # moving is as it was and fixed(x) = moving(x + field(x)): the field is what the network has to find
             known = second == first and fields[0] is None and fields[1] is not None
             item["true_known"] = torch.tensor(float(known), device=self.device)
             zeros = torch.zeros(3, *_shape(self.subjects[second]), device=self.device)
             item["true_ddf"] = fields[1][0] if known and fields[1] is not None else zeros
+        return self._cropped(item, generator) if self.crop else item
+
+    def _is_fine(self, index: int) -> bool:
+        # Another stream than the items' own: the first number of that one chooses the contrast.
+        seed = 2**40 + self.seed * 1_000_003 + index // self.batch_size
+        return chance(torch.Generator().manual_seed(seed), self.fine_share)
+
+    def _assembled(
+        self,
+        sides: Sequence[tuple[dict[str, Tensor], Tensor | None]],
+        contrast: Sequence[str],
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """What the network sees and what the loss compares, of the images and labels of both sides."""
+        item: dict[str, Tensor] = {}
         seen = []
-        sides = zip(("moving", "fixed"), (first, second), contrast, fields, strict=True)
-        for side, number, modality, field in sides:
-            images, label = self._transformed(self.subjects[number], flip, field)
+        for side, modality, (images, label) in zip(("moving", "fixed"), contrast, sides, strict=True):
             shown = self._shown(images, label, modality, generator)
             seen.append(shown)
             item[side] = shown if self.target == "seen" else images[self.target]
             if label is not None:
                 item[f"{side}_label"] = label[None]
         item["image"] = torch.cat(seen)
-        return self._cropped(item, generator) if self.crop else item
+        return item
 
     def _cropped(self, item: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         assert self.crop is not None
-        window = [slice(None)]
-        for width, n in zip(self.crop, item["image"].shape[1:], strict=True):
-            start = int(uniform(generator, 0, n - width + 1))
-            window.append(slice(start, start + width))
-        return {key: value[tuple(window)] if value.dim() == 4 else value for key, value in item.items()}
+        corner = _corner(item["image"].shape[1:], self.crop, generator)
+        window = (slice(None), *(slice(i, i + n) for i, n in zip(corner, self.crop, strict=True)))
+        return {key: value[window] if value.dim() == 4 else value for key, value in item.items()}
 
     def _draw_contrast(self, generator: torch.Generator) -> tuple[str, str]:
         mark = uniform(generator, 0.0, sum(weight for _, weight in self.contrasts))
@@ -173,6 +207,15 @@ class RegistrationPairs(Dataset):
 
 def _shape(subject: Subject) -> tuple[int, ...]:
     return tuple(next(iter(subject.images.values())).shape)
+
+
+def _check_window(name: str, window: Sequence[int] | None, data: Sequence[Subject]) -> None:
+    if window and data and any(width > n for width, n in zip(window, _shape(data[0]), strict=True)):
+        raise InputError(f"{name} expects a window inside of the grid {_shape(data[0])}, got {list(window)}")
+
+
+def _corner(shape: Sequence[int], window: Sequence[int], generator: torch.Generator) -> list[int]:
+    return [int(uniform(generator, 0, n - width + 1)) for n, width in zip(shape, window, strict=True)]
 
 
 class StepSampler(Sampler[int]):

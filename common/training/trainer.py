@@ -9,8 +9,9 @@ from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
 from monai.engines import SupervisedTrainer
 from torch import Tensor
+from torch.nn import functional as F
 
-from common.spatial import warp
+from common.spatial import normalised_grid, resize_ddf, sample, warp
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
@@ -42,6 +43,7 @@ class RegistrationTrainer(SupervisedTrainer):
         precision: ``float32``, ``bfloat16`` or ``float16`` (CUDA only, with loss scaling).
         max_gradient_norm: clip the gradient to this norm; 0 does not clip.
         max_bad_steps: stop after this many steps in a row without a finite gradient.
+        coarse: voxels of a fine volume that make one of the coarse pass, for batches that hold a ``window``.
         teacher: network whose field stands for the true one, in the objective's field term, where that is not known.
             It sees the images that the loss compares. (Knowledge distillation, Hinton et al. 2015, on fields.)
         arguments: everything of ``SupervisedTrainer``; ``network`` returns fields (``FieldsForward``).
@@ -54,13 +56,14 @@ class RegistrationTrainer(SupervisedTrainer):
         precision: str = "float32",
         max_gradient_norm: float = 0.0,
         max_bad_steps: int = 10,
+        coarse: int = 2,
         teacher: torch.nn.Module | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(prepare_batch=prepare_training, decollate=False, **arguments)
         self.seed, self.max_gradient_norm, self.max_bad_steps = seed, max_gradient_norm, max_bad_steps
         self.precision = getattr(torch, precision)
-        self.bad_steps = 0
+        self.bad_steps, self.coarse = 0, coarse
         self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
         self.grad_scaler = torch.amp.GradScaler("cuda", enabled=self.precision is torch.float16)
 
@@ -76,8 +79,8 @@ class RegistrationTrainer(SupervisedTrainer):
         self.loss_function.train()  # type: ignore[attr-defined]
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast(pair.device):
-            fields = self.inferer(pair, self.network)
-            batch = self._taught(batch)
+            batch = self._left_to_do(batch) if "window" in batch else self._taught(batch)
+            fields = self.inferer(batch["image"], self.network)
         terms = self.loss_function(fields, batch)
         self.grad_scaler.scale(terms["loss"]).backward()
         self.grad_scaler.unscale_(self.optimizer)
@@ -86,6 +89,29 @@ class RegistrationTrainer(SupervisedTrainer):
         output = {name: float(value.detach()) for name, value in terms.items()}
         engine.state.output = {**output, "gradient": float(norm)}
         return engine.state.output
+
+    def _left_to_do(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Turn whole fine volumes into what the network's own coarse pass leaves to do, in a window of them.
+
+        Args:
+            batch: ``image`` (B, 2, X, Y, Z), ``moving``, ``fixed`` and label maps (B, 1, X, Y, Z), ``window`` (B, 3)
+                and ``window_size`` (B, 3).
+
+        Returns:
+            The same names on the window alone, everything moving warped by the coarse field.
+        """
+        with torch.no_grad():
+            ddf = self.inferer(F.avg_pool3d(batch["image"], self.coarse), self.network)["ddf"].float()
+        shape = tuple(batch["image"].shape[2:])
+        grid = normalised_grid(resize_ddf(ddf, shape))
+        rows: dict[str, list[Tensor]] = {}
+        for b, (corner, size) in enumerate(zip(batch["window"].tolist(), batch["window_size"].tolist(), strict=True)):
+            window = tuple(slice(i, i + n) for i, n in zip(corner, size, strict=True))
+            positions = grid[(slice(b, b + 1), *window)]
+            one = {key: batch[key][b : b + 1] for key in batch if batch[key].dim() == 5}
+            for key, volume in one.items():
+                rows.setdefault(key, []).append(_moved(key, volume, positions, window))
+        return {key: torch.cat(values) for key, values in rows.items()}
 
     def _taught(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Fill in the teacher's field (B, 3, X, Y, Z) for the samples of a batch whose true field is not known."""
@@ -114,6 +140,18 @@ class RegistrationTrainer(SupervisedTrainer):
                     "expected finite losses; lower learning_rate or set precision to float32"
                 )
         self.grad_scaler.update()
+
+
+def _moved(key: str, volume: Tensor, positions: Tensor, window: tuple[slice, ...]) -> Tensor:
+    """Cut a window out of one volume of a batch; what belongs to the moving side is sampled at ``positions``."""
+    here = volume[(slice(None), slice(None), *window)]
+    if key.startswith("fixed"):
+        return here
+    if key.endswith("label"):
+        return sample(volume.float(), positions, mode="nearest").to(volume.dtype)
+    if key == "image":
+        return torch.cat([sample(volume[:, :1], positions), here[:, 1:]], dim=1)
+    return sample(volume, positions)
 
 
 def label_dice(moved: Tensor, fixed: Tensor, classes: Sequence[int]) -> Tensor:

@@ -85,7 +85,7 @@ def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monk
     root = tmp_path / "bundles" / "tiny"
     shutil.copytree(BUNDLES[0].parent / "mambamorph", root, ignore=shutil.ignore_patterns("*.pt"))
     config = json.loads((root / "configs" / "inference.json").read_text())
-    config |= {"network_def": TINY, "spacing": 4.0, "multiple": 8, "shape": None, "cube": False, "passes": 1}
+    config |= {"network_def": TINY, "spacing": 4.0, "multiple": 8, "shape": None, "cube": False, "passes": [1]}
     (root / "configs" / "inference.json").write_text(json.dumps(config))
     monkeypatch.setattr(bundle, "BUNDLES", root.parent)
     assert bundle.bundle_names() == ["tiny"]
@@ -94,8 +94,8 @@ def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monk
     (root / "models").mkdir(exist_ok=True)
     shutil.copy(tmp_path / "model.pt", root / "models" / "model.pt")
     digest = bundle.bundle_digest("tiny")
-    assert len(digest) == 12 and digest == bundle.bundle_digest("tiny:3")
-    with pytest.raises(InputError, match="method 'tiny:x': expected a number of passes behind the colon, got 'x'"):
+    assert len(digest) == 12 and digest == bundle.bundle_digest("tiny:2-1")
+    with pytest.raises(InputError, match="method 'tiny:x': expected passes such as 2-1 behind the colon, got 'x'"):
         bundle.bundle_method("tiny:x")
 
     method = bundle.bundle_method("tiny")
@@ -110,8 +110,8 @@ def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monk
     scores = module.score(pair, ddf, read_structures(str(tmp_path / "list.json")))["scores"]
     assert scores["dice_nearest"] == pytest.approx(row["dice_nearest"], abs=1e-5)
     assert scores["sd_log_jacobian"] == pytest.approx(row["sd_log_jacobian"], rel=1e-3)
-    again = find_method("tiny:3")
-    assert again.title == "MambaMorph, 3 passes" and "passes 3" in again.settings
+    again = find_method("tiny:1-1")
+    assert again.title == "MambaMorph at 4 mm, then 4 mm" and method.settings.endswith("network at 4 mm, network alone")
     assert np.abs(again.register(images) - ddf).max() > 1e-3
     config["amp"] = True
     (root / "configs" / "inference.json").write_text(json.dumps(config))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import InputError
+from common.networks.recursion import passes_of
 from tools.peers.base import Images, Peer
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -24,24 +25,25 @@ def bundle_method(method: str) -> Peer:
     """The bundle as a method of the benchmark.
 
     Args:
-        method: the bundle's name, or ``NAME:PASSES`` for another number of passes than its configuration has.
+        method: the bundle's name, or ``NAME:PASSES`` for other passes than its configuration has, such as
+            ``mambamorph:2-1``.
 
     Raises:
-        InputError: no weights, or no number behind the colon.
+        InputError: no weights, or no passes behind the colon.
     """
     name, _, wanted = method.partition(":")
-    if wanted and not wanted.isdigit():
-        raise InputError(f"method {method!r}: expected a number of passes behind the colon, got {wanted!r}")
+    if not all(word.isdigit() for word in wanted.split("-") if wanted):
+        raise InputError(f"method {method!r}: expected passes such as 2-1 behind the colon, got {wanted!r}")
     root = BUNDLES / name
     weights = root / "models" / "model.pt"
     if not weights.is_file():
         raise InputError(f"bundle {name}: expected weights at {weights}, got no such file")
     metadata = json.loads((root / "configs" / "metadata.json").read_text())
     config = json.loads((root / "configs" / "inference.json").read_text())
-    passes = int(wanted or config.get("passes", 1))
-    title = metadata["name"] + (f", {passes} pass{'es' if passes > 1 else ''}" if wanted else "")
-    grid = config.get("spacing", "?")
-    settings = f"bundle {metadata['version']}, network grid {grid} mm, passes {passes}, network alone"
+    passes = passes_of([int(word) for word in wanted.split("-")] if wanted else config.get("passes", 1))
+    grids = ", then ".join(f"{factor * config['spacing']:g} mm" for factor in passes)
+    title = metadata["name"] + (f" at {grids}" if wanted else "")
+    settings = f"bundle {metadata['version']}, network at {grids}, network alone"
     return Peer(method, title, settings, lambda images: _register(root, passes, images))
 
 
@@ -52,7 +54,7 @@ def bundle_digest(method: str) -> str:
     return hashlib.sha256(b"".join(content)).hexdigest()[:12]
 
 
-def _register(root: Path, passes: int, images: Images) -> np.ndarray:
+def _register(root: Path, passes: list[int], images: Images) -> np.ndarray:
     """Run the bundle's inference workflow on the pair, without affine alignment, and read the field that it writes."""
     from monai.bundle import ConfigWorkflow
 

@@ -1,10 +1,13 @@
+from typing import Any
+
 import pytest
 import torch
+from torch.nn.functional import avg_pool3d
 
 from common.bundle import AutocastInferer
 from common.errors import InputError
-from common.networks.recursion import further_pass
-from common.spatial import compose, warp
+from common.networks.recursion import coarse_to_fine, further_pass
+from common.spatial import compose, resize_ddf, warp
 from tests.common.training.tiny import TinyNetwork
 
 
@@ -35,7 +38,7 @@ def test_what_is_aligned_stays_as_it_is(pair: torch.Tensor) -> None:
 def test_the_inferer_looks_as_often_as_it_is_told(pair: torch.Tensor, amp: bool) -> None:
     torch.manual_seed(0)
     network = TinyNetwork().eval()
-    once, thrice = AutocastInferer(amp)(pair, network), AutocastInferer(amp, passes=3)(pair, network)
+    once, thrice = AutocastInferer(amp)(pair, network), AutocastInferer(amp, passes=[1, 1, 1])(pair, network)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=amp):
         twice = further_pass(lambda seen: network(seen).float(), pair, once)
         expected = further_pass(lambda seen: network(seen).float(), pair, twice)
@@ -43,6 +46,39 @@ def test_the_inferer_looks_as_often_as_it_is_told(pair: torch.Tensor, amp: bool)
     assert not torch.allclose(once, thrice) and thrice.dtype == torch.float32
 
 
-def test_no_pass_at_all_is_refused() -> None:
-    with pytest.raises(InputError, match="passes: expected a whole number of at least 1, got 0"):
-        AutocastInferer(passes=0)
+def test_a_coarse_pass_comes_before_a_fine_one(pair: torch.Tensor) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def shift(images: torch.Tensor) -> torch.Tensor:
+        """One voxel of its own grid along the first axis."""
+        seen.append(tuple(images.shape[2:]))
+        ddf = torch.zeros_like(images[:, [0, 0, 0]])
+        ddf[:, 0] = 1.0
+        return ddf
+
+    ddf = coarse_to_fine(shift, pair, [4, 2, 1])
+    assert seen == [(3, 4, 2), (6, 8, 4), (12, 16, 8)]
+    assert ddf.shape == (2, 3, 12, 16, 8)
+    # Four, two and one voxels of the finest grid, where no pass looks outside of the one before.
+    torch.testing.assert_close(ddf[:, 0, :4], torch.full_like(ddf[:, 0, :4], 7.0))
+    assert ddf[:, 1:].abs().max() == 0
+    torch.testing.assert_close(coarse_to_fine(shift, pair, [2])[:, 0], torch.full_like(ddf[:, 0], 2.0))
+
+
+def test_the_finest_pass_sees_what_the_coarse_field_leaves(pair: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    network = TinyNetwork().eval()
+    with torch.no_grad():
+        coarse = resize_ddf(network(avg_pool3d(pair, 2)), (12, 16, 8))
+        torch.testing.assert_close(coarse_to_fine(network, pair, [2, 1]), further_pass(network, pair, coarse))
+
+
+def test_sides_that_a_pass_does_not_divide_are_refused(pair: torch.Tensor) -> None:
+    with pytest.raises(InputError, match=r"passes \[5, 1\]: expected sides that they divide, got \(12, 16, 8\)"):
+        coarse_to_fine(lambda seen: seen, pair, [5, 1])
+
+
+@pytest.mark.parametrize("wrong", [0, [], [2, 0], [1.5], "2,1", [True]])
+def test_other_passes_are_refused(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"passes: expected a list of whole numbers of at least 1.*got"):
+        AutocastInferer(passes=wrong)

@@ -92,6 +92,27 @@ def test_a_crop_is_one_window_of_everything(subjects: list[Subject]) -> None:
         RegistrationPairs(subjects, {"t1-t1": 1.0}, crop=[8, 32, 8])
 
 
+def test_fine_items_are_whole_volumes_with_a_window(tmp_path: Path) -> None:
+    datalist = str(write_data_set(tmp_path))
+    coarse, fine = (load_subjects(datalist, ["t1", "ct"], mm, [n, n, n]) for mm, n in ((4.0, 8), (2.0, 16)))
+    options = {"contrasts": {"t1-ct": 1.0, "ct-t1": 1.0}, "target": "t1", "same_person": 0.5}
+    pairs = RegistrationPairs(coarse, **options, fine=fine, fine_share=0.5, batch_size=2)
+    items = [pairs[index] for index in range(60)]
+    are_fine = ["window" in item for item in items]
+    assert are_fine[::2] == are_fine[1::2]  # a batch is of one kind
+    assert 15 < sum(are_fine) < 45
+    contrasts = set()
+    for item in (item for item, is_fine in zip(items, are_fine, strict=True) if is_fine):
+        assert item["image"].shape == (2, 16, 16, 16) and "true_ddf" not in item
+        assert any(torch.equal(item["moving"][0], s.images["t1"].float() / 255) for s in fine)
+        assert (item["window"] >= 0).all() and (item["window"] + item["window_size"] <= 16).all()
+        contrasts.add(torch.equal(item["image"][:1], item["moving"]))
+    assert contrasts == {True, False}
+    assert all("window" not in item for item in (RegistrationPairs(coarse, **options, fine=fine)[i] for i in range(5)))
+    with pytest.raises(InputError, match="fine_window expects a window inside of the grid"):
+        RegistrationPairs(coarse, **options, fine=fine, fine_share=0.5, fine_window=[8, 8, 24])
+
+
 def test_flips_concern_both_sides(subjects: list[Subject]) -> None:
     item = RegistrationPairs(subjects[:1], {"t1-t1": 1.0}, flip=True)
     plain = subjects[0].images["t1"].float() / 255

@@ -4,10 +4,11 @@ from typing import Any
 import pytest
 import torch
 from ignite.exceptions import NotComputableError
+from torch.nn.functional import avg_pool3d
 
 from common.losses import GradientLoss, LocalCorrelationLoss, SoftDiceLoss
 from common.networks.recursion import further_pass
-from common.spatial import warp
+from common.spatial import resize_ddf, warp
 from common.training.objective import FieldsForward, Objective, field_error
 from common.training.trainer import RegistrationTrainer, WarpedDice, label_dice
 from tests.common.training.tiny import TinyNetwork
@@ -141,6 +142,26 @@ def test_a_second_pass_trains_the_way_on_from_the_networks_own_field() -> None:
     torch.testing.assert_close(forward.eval()(batch["image"])["ddf"], network(batch["image"]))
     drawn = [torch.equal(FieldsForward(network, 0.5)(batch["image"])["ddf"], fields["ddf"]) for _ in range(60)]
     assert 15 < sum(drawn) < 45
+
+
+def test_a_fine_batch_becomes_what_the_coarse_pass_leaves_to_do() -> None:
+    torch.manual_seed(0)
+    network, batch = TinyNetwork(), batch_of()
+    fine = {**batch, "window": torch.tensor([[2, 0, 5]]), "window_size": torch.tensor([[8, 12, 10]])}
+    trainer = trainer_for(network, fine, 1)
+    left = trainer._left_to_do(fine)
+    with torch.no_grad():
+        coarse = resize_ddf(network(avg_pool3d(batch["image"], 2)), (16, 16, 16))
+    window = (slice(None), slice(None), slice(2, 10), slice(0, 12), slice(5, 15))
+    moved = warp(batch["moving"], coarse)
+    label = warp(batch["moving_label"].float(), coarse, mode="nearest")
+    torch.testing.assert_close(left["moving"], moved[window])
+    torch.testing.assert_close(left["image"], torch.cat([moved, batch["fixed"]], 1)[window])
+    assert torch.equal(left["moving_label"].float(), label[window]) and left["moving_label"].dtype == torch.uint8
+    assert torch.equal(left["fixed"], batch["fixed"][window])
+    assert torch.equal(left["fixed_label"], batch["fixed_label"][window])
+    trainer.run()
+    assert trainer.bad_steps == 0
 
 
 def test_a_teachers_field_stands_in_where_no_field_is_known() -> None:
