@@ -23,6 +23,7 @@ from common.geometry import (
     resample,
     smooth_for,
 )
+from common.networks.recursion import passes_of
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class ToNetworkGridd(Transform):
         cube: equal sizes along all axes.
         smallest: voxels that every axis has at least, 32: what the coarsest level of every network can work with.
         upper_percentile: see ``intensity_range``.
+        passes: how the network goes over the grid, see ``coarse_to_fine``: its coarsest grid has to satisfy
+            ``multiple`` and ``smallest``.
     """
 
     def __init__(
@@ -92,12 +95,15 @@ class ToNetworkGridd(Transform):
         cube: bool = False,
         smallest: int = 32,
         upper_percentile: float = 100.0,
+        passes: int | Sequence[int] = (1,),
     ) -> None:
         values = [float(s) for s in (spacing if isinstance(spacing, Sequence) else [spacing])]
         if len(set(values)) != 1:
             raise InputError(f"the network grid is isotropic: expected one spacing in mm, got {values}")
-        self.spacing, self.multiple, self.margin = values[0], multiple, margin
-        self.shape, self.cube, self.smallest, self.upper_percentile = shape, cube, smallest, upper_percentile
+        coarsest = max(passes_of(passes))
+        self.spacing, self.multiple, self.margin = values[0], multiple * coarsest, margin
+        self.shape, self.cube, self.upper_percentile = shape, cube, upper_percentile
+        self.smallest = smallest * coarsest
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with ``image``."""

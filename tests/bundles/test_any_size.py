@@ -27,11 +27,11 @@ def configuration(bundle: Path, **options) -> ConfigParser:
     return parser
 
 
-def prepared(bundle: Path, folder: Path, name: str, spacing: float = 2.0) -> dict:
+def prepared(bundle: Path, folder: Path, name: str, spacing: float = 2.0, passes: tuple[int, ...] = (1,)) -> dict:
     """Load and place a pair as the bundle's preprocessing does."""
     fixed = make_image(folder / "fixed.nii.gz", **IMAGES[name])
     moving = make_image(folder / "moving.nii.gz", shape=(25, 33, 21), code="ASR", deform=1.5, dtype=np.int16)
-    preprocessing = configuration(bundle, spacing=spacing).get_parsed_content("preprocessing")
+    preprocessing = configuration(bundle, spacing=spacing, passes=list(passes)).get_parsed_content("preprocessing")
     return preprocessing({"fixed": str(fixed), "moving": str(moving), "name": "pair"})
 
 
@@ -48,7 +48,7 @@ def test_a_pair_of_any_size(bundle, name, tmp_path):
     data = prepared(bundle, tmp_path, name)
     network, image = small_network(bundle), data["image"].as_tensor()
     settings = configuration(bundle)
-    assert all(n % settings["multiple"] == 0 for n in image.shape[1:])
+    assert all(n % (settings["multiple"]) == 0 for n in image.shape[1:])
     assert len(set(image.shape[1:])) == 1 or not settings["cube"]
     both = torch.stack([image, image.flip(0)])
     half = AutocastInferer(amp=True)(both, network)
@@ -76,3 +76,12 @@ def test_a_tiny_foreground_makes_a_grid_that_the_network_takes(bundle, tmp_path)
     assert min(data["image"].shape[1:]) == 32
     with torch.no_grad():
         assert torch.isfinite(network(data["image"].as_tensor()[None])).all()
+
+
+def test_the_grid_is_large_enough_for_the_coarse_pass(bundle, tmp_path):
+    passes = configuration(bundle)["passes"]
+    data = prepared(bundle, tmp_path, "odd and anisotropic", spacing=8.0, passes=passes)
+    assert min(data["image"].shape[1:]) == 32 * max(passes)
+    ddf = AutocastInferer(amp=True, passes=passes)(data["image"].as_tensor()[None], small_network(bundle))
+    assert ddf.shape == (1, 3, *data["image"].shape[1:])
+    assert torch.isfinite(ddf).all()
