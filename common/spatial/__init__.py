@@ -1,6 +1,6 @@
 """Displacement fields: warp, integrate, compose, invert, resize, and their Jacobians."""
 
-from common.spatial.field import compose, integrate, invert, resize_ddf
+from common.spatial.field import compose, integrate, invert, remainder, resize_ddf
 from common.spatial.jacobian import (
     finite_difference_determinants,
     fold_share,
@@ -19,6 +19,7 @@ __all__ = [
     "jacobian_determinant",
     "non_diffeomorphic_volume",
     "normalised_grid",
+    "remainder",
     "resize_ddf",
     "sample",
     "sd_log_jacobian",

@@ -59,6 +59,26 @@ def _square(velocity: Tensor, steps: int) -> Tensor:
     return field
 
 
+def remainder(total: Tensor, first: Tensor, iterations: int = 5) -> Tensor:
+    """Find what is left of a field after a first one: e with ``compose(first, e) = total``.
+
+    Fixed-point iteration ``e(x) <- total(x) - first(x + e(x))``, which converges where ``first`` changes by less than
+    a voxel from one voxel to the next.
+
+    Args:
+        total: (B, 3, X, Y, Z) in voxels.
+        first: (B, 3, X, Y, Z) in voxels.
+        iterations: how many.
+
+    Returns:
+        (B, 3, X, Y, Z) in voxels.
+    """
+    rest = total - first
+    for _ in range(iterations):
+        rest = total - warp(first, rest, padding="border")
+    return rest
+
+
 def invert(ddf: Tensor, iterations: int = 50, tolerance: float = 1e-3) -> Tensor:
     """Invert a field by the fixed-point iteration ``v(x) <- -u(x + v(x))`` (Chen et al., Medical Physics 2008).
 

@@ -32,12 +32,12 @@ class RegistrationPairs(Dataset):
         same_person: share of the pairs whose two sides are one subject, the fixed side deformed by a strong random
             field. That field is then the answer, which no image tells inside of a homogeneous tissue; items gain
             ``true_ddf`` (3, X, Y, Z) in voxels and ``true_known`` (1 or 0).
-        same_person_deformation: strength of that field in voxels.
+        same_person_deformation: strength of that field in voxels of the coarse grid.
         crop: sides of a window, drawn at random for each pair, that the item holds instead of the whole grid: a step
             costs less, in proportion. ``None`` gives the whole grid.
-        fine: the same subjects on a finer grid, or ``None``. An item of it holds whole volumes that are not deformed,
-            and ``window`` and ``window_size``, corner and sides (3,) of the part that a step looks at; the trainer
-            makes of it what the coarse pass leaves to do.
+        fine: the same subjects on a finer grid, or ``None``. An item of it holds whole volumes, deformed only in pairs
+            of one person, and ``window`` and ``window_size``, corner and sides (3,) of the part that a step looks at;
+            the trainer makes of it what the coarse pass leaves to do.
         fine_share: share of the items that are fine.
         fine_window: sides of the window; ``None`` takes the sides of the coarse grid.
         batch_size: this many items in a row are all fine or all coarse, so that they make one batch.
@@ -98,20 +98,18 @@ class RegistrationPairs(Dataset):
         contrast = self._draw_contrast(generator)
         first, second = (int(uniform(generator, 0, len(self.subjects))) for _ in range(2))
         flip = self.flip and chance(generator, 0.5)
-        if self.fine_share > 0 and self._is_fine(index):
-            sides = [self._transformed(self.fine[number], flip, None) for number in (first, second)]
-            item = self._assembled(sides, contrast, generator)
-            item["window"] = torch.tensor(_corner(_shape(self.fine[first]), self.fine_window, generator))
-            item["window_size"] = torch.tensor(self.fine_window)
-            return item
+        fine = self.fine_share > 0 and self._is_fine(index)
+        subjects = self.fine if fine else self.subjects
         fields: list[Tensor | None]
         if self.same_person > 0 and chance(generator, self.same_person):
             second = first
-            fields = [None, self._strong_field(self.subjects[first], generator)]
+            fields = [None, self._strong_field(subjects[first], generator)]
+        elif fine:
+            fields = [None, None]
         else:
-            fields = [self._random_field(self.subjects[number], generator) for number in (first, second)]
+            fields = [self._random_field(subjects[number], generator) for number in (first, second)]
         sides = [
-            self._transformed(self.subjects[number], flip, field)
+            self._transformed(subjects[number], flip, field)
             for number, field in zip((first, second), fields, strict=True)
         ]
         item = self._assembled(sides, contrast, generator)
@@ -119,9 +117,12 @@ class RegistrationPairs(Dataset):
             # moving is as it was and fixed(x) = moving(x + field(x)): the field is what the network has to find
             known = second == first and fields[0] is None and fields[1] is not None
             item["true_known"] = torch.tensor(float(known), device=self.device)
-            zeros = torch.zeros(3, *_shape(self.subjects[second]), device=self.device)
+            zeros = torch.zeros(3, *_shape(subjects[second]), device=self.device)
             item["true_ddf"] = fields[1][0] if known and fields[1] is not None else zeros
-        return self._cropped(item, generator) if self.crop else item
+        if fine:
+            item["window"] = torch.tensor(_corner(_shape(subjects[first]), self.fine_window, generator))
+            item["window_size"] = torch.tensor(self.fine_window)
+        return self._cropped(item, generator) if self.crop and not fine else item
 
     def _is_fine(self, index: int) -> bool:
         # Another stream than the items' own: the first number of that one chooses the contrast.
@@ -166,7 +167,9 @@ class RegistrationPairs(Dataset):
         return random_field(_shape(subject), generator, self.deformation)
 
     def _strong_field(self, subject: Subject, generator: torch.Generator) -> Tensor:
-        return random_deformation(_shape(subject), self.same_person_deformation, generator, (16.0, 32.0, 64.0))
+        finer = _shape(subject)[0] / _shape(self.subjects[0])[0]  # the same millimetres on either grid
+        knots = [finer * spacing for spacing in (16.0, 32.0, 64.0)]
+        return random_deformation(_shape(subject), finer * self.same_person_deformation, generator, knots)
 
     def _transformed(
         self, subject: Subject, flip: bool, field: Tensor | None
@@ -215,7 +218,11 @@ def _check_window(name: str, window: Sequence[int] | None, data: Sequence[Subjec
 
 
 def _corner(shape: Sequence[int], window: Sequence[int], generator: torch.Generator) -> list[int]:
-    return [int(uniform(generator, 0, n - width + 1)) for n, width in zip(shape, window, strict=True)]
+    # The mean of two draws: windows lie more often in the middle, where most structures are.
+    return [
+        int((uniform(generator, 0, n - width + 1) + uniform(generator, 0, n - width + 1)) / 2)
+        for n, width in zip(shape, window, strict=True)
+    ]
 
 
 class StepSampler(Sampler[int]):

@@ -11,7 +11,7 @@ from monai.engines import SupervisedTrainer
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.spatial import normalised_grid, resize_ddf, sample, warp
+from common.spatial import normalised_grid, remainder, resize_ddf, sample, warp
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
@@ -95,16 +95,19 @@ class RegistrationTrainer(SupervisedTrainer):
 
         Args:
             batch: ``image`` (B, 2, X, Y, Z), ``moving``, ``fixed`` and label maps (B, 1, X, Y, Z), ``window`` (B, 3)
-                and ``window_size`` (B, 3).
+                and ``window_size`` (B, 3); perhaps ``true_ddf`` (B, 3, X, Y, Z) and ``true_known`` (B,).
 
         Returns:
-            The same names on the window alone, everything moving warped by the coarse field.
+            The same names on the window alone, everything moving warped by the coarse field, of a true field the rest.
         """
         with torch.no_grad():
             ddf = self.inferer(F.avg_pool3d(batch["image"], self.coarse), self.network)["ddf"].float()
         shape = tuple(batch["image"].shape[2:])
-        grid = normalised_grid(resize_ddf(ddf, shape))
-        rows: dict[str, list[Tensor]] = {}
+        ddf = resize_ddf(ddf, shape)
+        grid = normalised_grid(ddf)
+        rows: dict[str, list[Tensor]] = {"true_known": [batch["true_known"]]} if "true_known" in batch else {}
+        if "true_ddf" in batch and batch["true_known"].any():
+            batch = {**batch, "true_ddf": remainder(batch["true_ddf"], ddf)}
         for b, (corner, size) in enumerate(zip(batch["window"].tolist(), batch["window_size"].tolist(), strict=True)):
             window = tuple(slice(i, i + n) for i, n in zip(corner, size, strict=True))
             positions = grid[(slice(b, b + 1), *window)]
@@ -145,7 +148,7 @@ class RegistrationTrainer(SupervisedTrainer):
 def _moved(key: str, volume: Tensor, positions: Tensor, window: tuple[slice, ...]) -> Tensor:
     """Cut a window out of one volume of a batch; what belongs to the moving side is sampled at ``positions``."""
     here = volume[(slice(None), slice(None), *window)]
-    if key.startswith("fixed"):
+    if key in ("fixed", "fixed_label", "true_ddf"):
         return here
     if key.endswith("label"):
         return sample(volume.float(), positions, mode="nearest").to(volume.dtype)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from common.spatial import compose, integrate, invert, resize_ddf, warp
+from common.spatial import compose, integrate, invert, remainder, resize_ddf, warp
 from tests.conftest import smooth_ddf
 
 SHAPE = (20, 24, 18)
@@ -66,6 +66,13 @@ def test_the_inverse_undoes_the_field_on_both_sides():
     assert compose(ddf, inverse, "border")[INSIDE].abs().max() < 1e-3
     assert compose(inverse, ddf, "border")[INSIDE].abs().max() < 0.1  # the inverse is itself interpolated
     assert ddf[INSIDE].abs().max() > 1
+
+
+def test_the_remainder_completes_a_first_field():
+    first, second = smooth_ddf(SHAPE, 1.0, seed=1), smooth_ddf(SHAPE, 1.5, seed=2)
+    rest = remainder(compose(first, second, padding="border"), first, iterations=20)
+    assert (rest - second)[INSIDE].abs().max() < 1e-3
+    assert (remainder(first, torch.zeros_like(first)) - first).abs().max() == 0
 
 
 def test_the_negative_velocity_gives_the_inverse():

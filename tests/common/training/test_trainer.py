@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool3d
 
 from common.losses import GradientLoss, LocalCorrelationLoss, SoftDiceLoss
 from common.networks.recursion import further_pass
-from common.spatial import resize_ddf, warp
+from common.spatial import compose, resize_ddf, warp
 from common.training.objective import FieldsForward, Objective, field_error
 from common.training.trainer import RegistrationTrainer, WarpedDice, label_dice
 from tests.common.training.tiny import TinyNetwork
@@ -160,6 +160,10 @@ def test_a_fine_batch_becomes_what_the_coarse_pass_leaves_to_do() -> None:
     assert torch.equal(left["moving_label"].float(), label[window]) and left["moving_label"].dtype == torch.uint8
     assert torch.equal(left["fixed"], batch["fixed"][window])
     assert torch.equal(left["fixed_label"], batch["fixed_label"][window])
+    true = {"true_ddf": compose(coarse, 0.3 * torch.ones_like(coarse)), "true_known": torch.ones(1)}
+    rest = trainer._left_to_do({**fine, **true})
+    torch.testing.assert_close(rest["true_ddf"], 0.3 * torch.ones_like(coarse)[window], atol=0.02, rtol=0)
+    assert rest["true_known"] == 1.0
     trainer.run()
     assert trainer.bad_steps == 0
 
