@@ -109,11 +109,11 @@ class RegistrationTrainer(SupervisedTrainer):
         if "true_ddf" in batch and batch["true_known"].any():
             batch = {**batch, "true_ddf": remainder(batch["true_ddf"], ddf)}
         for b, (corner, size) in enumerate(zip(batch["window"].tolist(), batch["window_size"].tolist(), strict=True)):
-            window = tuple(slice(i, i + n) for i, n in zip(corner, size, strict=True))
-            positions = grid[(slice(b, b + 1), *window)]
+            x, y, z = (slice(i, i + n) for i, n in zip(corner, size, strict=True))
+            positions = grid[b : b + 1, x, y, z]
             one = {key: batch[key][b : b + 1] for key in batch if batch[key].dim() == 5}
             for key, volume in one.items():
-                rows.setdefault(key, []).append(_moved(key, volume, positions, window))
+                rows.setdefault(key, []).append(_moved(key, volume, volume[:, :, x, y, z], positions))
         return {key: torch.cat(values) for key, values in rows.items()}
 
     def _taught(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -145,9 +145,8 @@ class RegistrationTrainer(SupervisedTrainer):
         self.grad_scaler.update()
 
 
-def _moved(key: str, volume: Tensor, positions: Tensor, window: tuple[slice, ...]) -> Tensor:
-    """Cut a window out of one volume of a batch; what belongs to the moving side is sampled at ``positions``."""
-    here = volume[(slice(None), slice(None), *window)]
+def _moved(key: str, volume: Tensor, here: Tensor, positions: Tensor) -> Tensor:
+    """Return the window ``here`` of one volume of a batch; what belongs to the moving side is sampled instead."""
     if key in ("fixed", "fixed_label", "true_ddf"):
         return here
     if key.endswith("label"):
