@@ -107,6 +107,7 @@ def test_the_stock_command_from_another_directory(bundle, pair, tmp_path):
     assert np.isfinite(field.get_fdata()).all()
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["network"] == read(bundle / "configs" / "metadata.json")["name"]
+    assert metrics["passes"] == read(bundle / "configs" / "inference.json")["passes"]
 
 
 def test_a_bundle_without_weights_says_so(pair, tmp_path):
