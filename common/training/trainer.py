@@ -11,7 +11,8 @@ from monai.engines import SupervisedTrainer
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.spatial import normalised_grid, remainder, resize_ddf, sample, warp
+from common.spatial import resize_ddf, warp
+from common.training.fine import left_to_do
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
@@ -91,30 +92,11 @@ class RegistrationTrainer(SupervisedTrainer):
         return engine.state.output
 
     def _left_to_do(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Turn whole fine volumes into what the network's own coarse pass leaves to do, in a window of them.
-
-        Args:
-            batch: ``image`` (B, 2, X, Y, Z), ``moving``, ``fixed`` and label maps (B, 1, X, Y, Z), ``window`` (B, 3)
-                and ``window_size`` (B, 3); perhaps ``true_ddf`` (B, 3, X, Y, Z) and ``true_known`` (B,).
-
-        Returns:
-            The same names on the window alone, everything moving warped by the coarse field, of a true field the rest.
-        """
+        """Let the network's own coarse pass go first, without gradient; see ``left_to_do``."""
         with torch.no_grad():
             ddf = self.inferer(F.avg_pool3d(batch["image"], self.coarse), self.network)["ddf"].float()
-        shape = tuple(batch["image"].shape[2:])
-        ddf = resize_ddf(ddf, shape)
-        grid = normalised_grid(ddf)
-        rows: dict[str, list[Tensor]] = {"true_known": [batch["true_known"]]} if "true_known" in batch else {}
-        if "true_ddf" in batch and batch["true_known"].any():
-            batch = {**batch, "true_ddf": remainder(batch["true_ddf"], ddf)}
-        for b, (corner, size) in enumerate(zip(batch["window"].tolist(), batch["window_size"].tolist(), strict=True)):
-            x, y, z = (slice(i, i + n) for i, n in zip(corner, size, strict=True))
-            positions = grid[b : b + 1, x, y, z]
-            one = {key: batch[key][b : b + 1] for key in batch if batch[key].dim() == 5}
-            for key, volume in one.items():
-                rows.setdefault(key, []).append(_moved(key, volume, volume[:, :, x, y, z], positions))
-        return {key: torch.cat(values) for key, values in rows.items()}
+            x, y, z = batch["image"].shape[2:]
+            return left_to_do(batch, resize_ddf(ddf, (x, y, z)))
 
     def _taught(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Fill in the teacher's field (B, 3, X, Y, Z) for the samples of a batch whose true field is not known."""
@@ -143,17 +125,6 @@ class RegistrationTrainer(SupervisedTrainer):
                     "expected finite losses; lower learning_rate or set precision to float32"
                 )
         self.grad_scaler.update()
-
-
-def _moved(key: str, volume: Tensor, here: Tensor, positions: Tensor) -> Tensor:
-    """Return the window ``here`` of one volume of a batch; what belongs to the moving side is sampled instead."""
-    if key in ("fixed", "fixed_label", "true_ddf"):
-        return here
-    if key.endswith("label"):
-        return sample(volume.float(), positions, mode="nearest").to(volume.dtype)
-    if key == "image":
-        return torch.cat([sample(volume[:, :1], positions), here[:, 1:]], dim=1)
-    return sample(volume, positions)
 
 
 def label_dice(moved: Tensor, fixed: Tensor, classes: Sequence[int]) -> Tensor:

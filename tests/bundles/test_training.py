@@ -102,7 +102,8 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path: Path
     more: dict[str, Any] = {}
     if kind == "everything":
         teacher = write_teacher(tmp_path)
-        more = {"optimizer": "@muon", "crop": [8, 16, 16], "second_pass": 0.5, "teacher": teacher}
+        more = {"optimizer": "@muon", "crop": [8, 4, 8], "second_pass": 0.5, "teacher": teacher}
+        more |= {"spacing": 4.0, "size": [8, 8, 8], "fine_share": 0.5}
     run("mambamorph", overrides(tmp_path, "whole", epochs=3, **more))
     run("mambamorph", overrides(tmp_path, "parts", epochs=1, **more))
     run("mambamorph", overrides(tmp_path, "parts", epochs=3, resume=True, **more))
