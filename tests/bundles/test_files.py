@@ -9,7 +9,7 @@ from jsonschema import Draft7Validator
 from tests.bundles.conftest import BUNDLES, ROOT, read
 
 #: What may differ between two bundles' inference.json: everything else is the same text.
-OWN_KEYS = {"bundle_name", "network_def", "spacing", "multiple", "cube", "shape"}
+OWN_KEYS = {"bundle_name", "network_def", "spacing", "multiple", "cube", "shape", "passes"}
 CARD_SECTIONS = (  # of the model zoo's template
     *("Authors", "Tags", "Model Description", "Data", "Preprocessing", "Performance", "Additional Usage Steps"),
     *("System Configuration", "Limitations", "Citation Info", "References"),
