@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tools.peers import PEERS
+
 _COLOURS = (
     "#0072b2",
     "#d55e00",
@@ -17,6 +19,12 @@ _COLOURS = (
     "#b8a500",
     "#882255",
     "#44aa99",
+    "#000000",
+    "#f0a8c8",
+    "#6a3d9a",
+    "#8c510a",
+    "#a6d854",
+    "#1f3b73",
 )
 
 
@@ -42,7 +50,7 @@ def draw_figures(folder: Path, records: Sequence[dict[str, Any]], structures: Ma
         pictures[name] = f"Dice by structure, {kind or 'all pairs'}: both sides and all pairs in one box"
     _against_time(folder / "dice_against_time.png", records, colours)
     pictures["dice_against_time.png"] = (
-        "Mean Dice against CPU seconds a pair, process start included; large points are means"
+        "Mean Dice against CPU seconds a pair, process start included; large marks are means, squares classical tools"
     )
     return pictures
 
@@ -102,9 +110,8 @@ def _against_time(path: Path, records: Sequence[dict[str, Any]], colours: Mappin
     from matplotlib import pyplot
 
     kinds = list(dict.fromkeys(record["kind"] for record in records))
-    figure, panels = pyplot.subplots(
-        1, len(kinds), figsize=(5.0 * len(kinds), 4.0), layout="constrained", squeeze=False
-    )
+    width = 5.0 * len(kinds) + 2.5  # the legend stands beside the panels, so that it hides no point
+    figure, panels = pyplot.subplots(1, len(kinds), figsize=(width, 4.0), layout="constrained", squeeze=False)
     for axes, kind in zip(panels[0], kinds, strict=True):
         for method, colour in colours.items():
             mine = [r for r in records if r["kind"] == kind and r["method"] == method and r["structures"]]
@@ -115,13 +122,15 @@ def _against_time(path: Path, records: Sequence[dict[str, Any]], colours: Mappin
                 axes.axhline(np.mean(dice), color=colour, linestyle="--", linewidth=1, label=method)
                 continue
             seconds = [r["cpu_seconds"] for r in mine]
-            axes.scatter(seconds, dice, s=8, color=colour, alpha=0.5)
-            axes.scatter(np.mean(seconds), np.mean(dice), s=50, color=colour, label=method)
+            marker = "s" if mine[0]["job"]["method"] in PEERS else "o"
+            axes.scatter(seconds, dice, s=8, color=colour, marker=marker, alpha=0.5)
+            axes.scatter(np.mean(seconds), np.mean(dice), s=50, color=colour, marker=marker, label=method)
         axes.set_xscale("log")
         axes.set_xlabel("CPU seconds a pair")
         axes.set_ylabel("mean Dice, nearest labels")
         axes.set_title(kind)
         axes.grid(linewidth=0.3)
-        axes.legend(fontsize=7)
+    marks = {text: mark for axes in panels[0] for mark, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(marks.values(), marks.keys(), fontsize=7, loc="outside right upper")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
