@@ -14,7 +14,7 @@ COMMANDS: dict[str, str] = {
     "datalist": "tools.datalist",
     "demo": "tools.demo",
     "doctor": "tools.doctor",
-    "gpu_checks": "tools.gpu_checks",
+    "gpu_checks": "tools.benchmark.gpu",
     "picture": "tools.picture",
 }
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.blocks import fused
-from common.blocks.in_place import conv_over
+from common.convolution import ops
+from common.convolution.in_place import conv_over
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -42,8 +42,8 @@ def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
 
 def norm_act(x: Tensor, slope: float = 0.01, eps: float = 1e-5) -> Tensor:
     """Instance normalisation, then LeakyReLU, of a tensor (B, C, X, Y, Z) that nobody else reads: it is overwritten."""
-    if fused.applies(x, x.shape[1]) and x.is_contiguous(memory_format=torch.channels_last_3d):
-        return fused.instance_norm_leaky_(x, eps, slope)
+    if ops.applies(x, x.shape[1]) and x.is_contiguous(memory_format=torch.channels_last_3d):
+        return ops.instance_norm_leaky_(x, eps, slope)
     return F.leaky_relu_(instance_norm(x, eps), slope)
 
 
@@ -92,7 +92,7 @@ class ConvAct(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, X, Y, Z) to (B, out_channels, X / stride, Y / stride, Z / stride)."""
         if self.conv.in_channels == 1:
-            return fused.conv_from_one(x, self.conv.weight, self.conv.bias, self.slope)
+            return ops.conv_from_one(x, self.conv.weight, self.conv.bias, self.slope)
         # In place: neither the convolution nor the activation needs the value before it for its gradient.
         return F.leaky_relu_(self.conv(x), self.slope)
 
@@ -105,7 +105,7 @@ class ConvAct(nn.Sequential):
 
         Nobody else may read ``skip``: it may be overwritten.
         """
-        return fused.conv_on_upsampled(coarse, skip, self.conv.weight, self.conv.bias, "nearest", self.slope)
+        return ops.conv_on_upsampled(coarse, skip, self.conv.weight, self.conv.bias, "nearest", self.slope)
 
 
 class ConvNormAct(nn.Module):
@@ -133,7 +133,7 @@ class ConvNormAct(nn.Module):
 
         Nobody else may read ``skip``: it may be overwritten.
         """
-        return norm_act(fused.conv_on_upsampled(coarse, skip, self.conv.weight, None, "trilinear"))
+        return norm_act(ops.conv_on_upsampled(coarse, skip, self.conv.weight, None, "trilinear"))
 
 
 class DisplacementHead(nn.Conv3d):
@@ -150,7 +150,7 @@ class DisplacementHead(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, X, Y, Z) to (B, 3, X, Y, Z)."""
-        return fused.conv_to_three(x, self.weight, self.bias)  # type: ignore[arg-type]
+        return ops.conv_to_three(x, self.weight, self.bias)  # type: ignore[arg-type]
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from common.blocks.checkpointing import run_checkpointed
 from common.blocks.cross_attention import CrossBlock
 from common.blocks.flow import FlowHead
-from common.blocks.slabs import can_run_in_slabs, run_in_slabs, slab_rows
+from common.convolution.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 
 PATCH = 4
 LEVELS = 4

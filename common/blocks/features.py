@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from common.blocks.conv import ConvAct, channels_last
-from common.blocks.fused import max_pool
-from common.blocks.fused_gradients import doubled
+from common.convolution.gradients import doubled
+from common.convolution.ops import max_pool
 
 
 class ConvUNet(nn.Module):

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.blocks.mamba_stream import MambaWeights, can_stream, stream_mamba
 from common.scan import selective_scan
+from common.scan.cpu.stream import MambaWeights, can_stream, stream_mamba
 
 STREAM_FROM = 2048  # tokens; below, one pass through the plain block is as fast
 
@@ -55,7 +55,7 @@ class MambaBlock(nn.Module):
     ) -> Tensor:
         """Map tokens (B, L, C) to tokens (B, L, C), through a LayerNorm with these parameters first if they are given.
 
-        In inference on the CPU long sequences are streamed (``common.blocks.mamba_stream``): the same numbers to
+        In inference on the CPU long sequences are streamed (``common.scan.cpu.stream``): the same numbers to
         rounding, faster, and in memory that does not grow with L.
         """
         # tokens: (B, L, C)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from common.blocks.conv import channels_last, instance_norm
 from common.blocks.mamba import MambaBlock
-from common.blocks.slabs import can_run_in_slabs, run_in_slabs, slab_rows
+from common.convolution.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 
 
 class ConvInstanceNorm(nn.Module):

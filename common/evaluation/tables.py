@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.evaluation.pair import Record, score_names
+from common.evaluation.scores import Record, score_names
 from common.statistics import one_way_anova, paired_t_tests, summarise, tukey_hsd
 
 COSTS = ("seconds", "cpu_seconds", "peak_megabytes")

@@ -11,11 +11,11 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from common.data.save import peak_memory_mb
-from common.evaluation.pair import Record, evaluate_pair
-from common.evaluation.pairs import read_landmarks, read_pairs, read_structures
+from common.evaluation.lists import read_landmarks, read_pairs, read_structures
 from common.evaluation.protocol import protocol
+from common.evaluation.scores import Record, evaluate_pair
 from common.evaluation.tables import summary_rows, write_evaluation
+from common.registration.save import peak_memory_mb
 
 logger = logging.getLogger(__name__)
 

@@ -27,12 +27,12 @@ from common.blocks.conv import (
 )
 from common.blocks.decoder import UpBlock
 from common.blocks.features import ConvUNet
-from common.blocks.fused import average_pool
 from common.blocks.patch import PatchEmbedding, PatchMerging
 from common.blocks.position import sincos_position
+from common.convolution.ops import average_pool
 from common.errors import InputError
-from common.networks.recursion import further_pass
 from common.spatial import integrate
+from common.spatial.passes import further_pass
 
 
 def check_pair(pair: Tensor, multiple: int, name: str, smallest: int = 1) -> None:

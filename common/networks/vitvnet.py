@@ -28,8 +28,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from common.blocks.checkpointing import run_checkpointed
 from common.blocks.conv import channels_last
 from common.blocks.flow import FlowHead
-from common.blocks.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 from common.blocks.vit import VisionTransformer
+from common.convolution.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 from common.errors import InputError
 from common.networks.trunk import check_pair
 from common.spatial import integrate

@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 BACKENDS: dict[str, str] = {
     "reference": "common.scan.reference",
     "chunked": "common.scan.chunked",
-    "cpu": "common.scan.cpu",
-    "triton": "common.scan.triton_gpu",
+    "cpu": "common.scan.cpu.backend",
+    "triton": "common.scan.triton.backend",
     "mamba_ssm": "common.scan.mamba_ssm",
 }
 PREFERENCE: dict[str, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.compiled import importable, run_jobs
+from common.compiled.jobs import importable, run_jobs
 
 #: Rows of one job; a volume of 96 rows keeps two threads evenly busy.
 ROWS = 8

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from common.losses import SoftDiceLoss
-from common.networks.recursion import further_pass
 from common.spatial import warp
+from common.spatial.passes import further_pass
 
 
 class FieldsForward(nn.Module):

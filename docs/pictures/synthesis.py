@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from common.data.augment import deform, random_field
+from common.data.shapes import random_shapes
 from common.data.synthesis import render
-from common.data.synthesis_shapes import random_shapes
 
 IDENTIFIERS = [0, 24, 3, 2]  # background, fluid, cortex, white matter
 

@@ -8,10 +8,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from common.bundle import AutocastInferer
-from common.data import ToFixedGridd
+from common.registration import AutocastInferer, ToFixedGridd
 from tests.bundles.small import small_network
-from tests.common.data.phantom import make_image
+from tests.common.registration.phantom import make_image
 
 #: Fixed grid, its spacing and orientation; none of the sizes is a multiple of anything.
 IMAGES = {

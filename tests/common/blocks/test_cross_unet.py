@@ -80,7 +80,7 @@ def test_slabs_give_the_same_field(monkeypatch):
     tokens = torch.randn(2, 9, 3, 3, 4)
     with torch.no_grad():
         whole = network.field(tokens, (34, 12, 12))
-        monkeypatch.setattr("common.blocks.slabs.SLAB_VOXELS", 500)
+        monkeypatch.setattr("common.convolution.slabs.SLAB_VOXELS", 500)
         torch.testing.assert_close(network.field(tokens, (34, 12, 12)), whole)
 
 

@@ -1,8 +1,8 @@
 import torch
 from torch.nn import functional as F
 
-from common.blocks import slabs
 from common.blocks.spatial_mamba import GatedConv, SpatialMambaBlock
+from common.convolution import slabs
 
 
 def unit(conv, x):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from common.data.contrasts import CT_CONTRAST, T1_CONTRAST, TISSUES, tissue_of
+from common.data.shapes import ShapePairs, random_shapes
 from common.data.synthesis import (
     corrupt,
     crop_field_of_view,
@@ -13,7 +14,6 @@ from common.data.synthesis import (
     thick_slices,
     tissue_table,
 )
-from common.data.synthesis_shapes import ShapePairs, random_shapes
 
 IDENTIFIERS = [0, 2, 3, 4, 10, 16]  # background, white, cortex, ventricle, thalamus, brain stem
 

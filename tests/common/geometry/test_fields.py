@@ -4,7 +4,7 @@ import torch
 
 from common.geometry import Grid, carry_ddf, ddf_to_lps, displacement_mm, lps_to_ddf, sampling
 from common.geometry.affines import transform_points
-from tests.common.data.phantom import centred_affine, world_points
+from tests.common.registration.phantom import centred_affine, world_points
 from tests.conftest import smooth_ddf
 
 NETWORK = Grid((16, 16, 16), centred_affine((16, 16, 16), spacing=(3.0, 3.0, 3.0)))

@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import InputError
 from common.geometry import ORIENTATIONS, Grid, network_grid, reorient
-from tests.common.data.phantom import centred_affine
+from tests.common.registration.phantom import centred_affine
 
 SHAPE = (40, 50, 45)
 #: Foreground: a box of world points around the phantom's centre, 30 x 40 x 35 mm.

@@ -4,7 +4,7 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from common.geometry import Grid, index_map, resample, sampling, smooth_for
-from tests.common.data.phantom import centred_affine
+from tests.common.registration.phantom import centred_affine
 
 SOURCE = (11, 12, 13)
 TARGET = Grid((9, 14, 10), centred_affine((9, 14, 10), spacing=(2.5, 2.0, 2.2), degrees=(12, 7, -20)))

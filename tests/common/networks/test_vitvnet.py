@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from common.blocks import slabs
+from common.convolution import slabs
 from common.errors import InputError
 from common.networks.vitvnet import ViTVNet
 from tests.common.networks import contract

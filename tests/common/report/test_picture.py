@@ -4,8 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from common.data import save_field
 from common.errors import InputError
+from common.registration import save_field
 from common.report import draw_registration
 from common.report.picture import _volumes
 

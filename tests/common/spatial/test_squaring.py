@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from common import compiled
+from common.compiled import jobs as compiled
 from common.spatial import compose, integrate
 from common.spatial.squaring import _reach, can_square_compiled, square_compiled
 from tests.conftest import smooth_ddf

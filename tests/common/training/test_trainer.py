@@ -7,8 +7,8 @@ from ignite.exceptions import NotComputableError
 from torch.nn.functional import avg_pool3d
 
 from common.losses import GradientLoss, LocalCorrelationLoss, SoftDiceLoss
-from common.networks.recursion import further_pass
 from common.spatial import resize_ddf, warp
+from common.spatial.passes import further_pass
 from common.training.fine import left_to_do
 from common.training.objective import FieldsForward, Objective, field_error
 from common.training.trainer import RegistrationTrainer, WarpedDice, label_dice

@@ -1,0 +1,25 @@
+"""The pipeline of one pair: files in, the network's grid, the fixed image's grid, files out; as MONAI transforms."""
+
+from common.registration.files import read_field, save_field
+from common.registration.grids import ToFixedGridd, ToNetworkGridd
+from common.registration.inferer import AutocastInferer
+from common.registration.load import LoadPaird, load_image
+from common.registration.pairs import check_pair, registration_pairs
+from common.registration.progress import StageProgress
+from common.registration.save import SaveRegistrationd
+from common.registration.validate import ValidatePaird
+
+__all__ = [
+    "AutocastInferer",
+    "LoadPaird",
+    "SaveRegistrationd",
+    "StageProgress",
+    "ToFixedGridd",
+    "ToNetworkGridd",
+    "ValidatePaird",
+    "check_pair",
+    "load_image",
+    "read_field",
+    "registration_pairs",
+    "save_field",
+]

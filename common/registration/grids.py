@@ -1,0 +1,189 @@
+"""Between the images' own grids and the network's: the steps before and after a network, as MONAI transforms."""
+
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from torch import Tensor
+
+from common.errors import InputError
+from common.geometry import (
+    Grid,
+    background_value,
+    carry_ddf,
+    foreground_mask,
+    lengths,
+    network_grid,
+    resample,
+    smooth_for,
+)
+from common.registration.clock import since_last_stage, stage
+from common.registration.validate import foreground_points
+from common.spatial.passes import passes_of
+
+logger = logging.getLogger(__name__)
+
+#: Largest difference of two images that count as the same, as a share of the mean foreground: that of interpolations.
+SAME = 1e-3
+
+
+def grid_of(image: MetaTensor) -> Grid:
+    """Grid of a (C, X, Y, Z) image."""
+    shape = image.shape[-3:]
+    return Grid((shape[0], shape[1], shape[2]), image.affine.numpy())
+
+
+def outside_value(image: Tensor) -> float:
+    """Value that stands for "nothing there" in an image (1, X, Y, Z): its background, or its minimum if it has none."""
+    background = background_value(image[0].numpy())
+    return float(image.min()) if background is None else background
+
+
+def intensity_range(image: Tensor, upper_percentile: float = 100.0) -> tuple[float, float]:
+    """Values of an image (1, X, Y, Z) that become 0 and 1.
+
+    Args:
+        image: the image on its own grid, before any interpolation.
+        upper_percentile: 100 takes the maximum, as the papers do; less takes that percentile of the foreground, for
+            images with a few bright outliers. Values above are cut to 1.
+    """
+    low, high = float(image.min()), float(image.max())
+    if upper_percentile < 100:
+        array = image[0].numpy()
+        robust = float(np.percentile(array[foreground_mask(array)], upper_percentile))
+        high = robust if robust > low else high
+    return low, high
+
+
+def same_image(first: Tensor, second: Tensor) -> bool:
+    """Whether two images in [0, 1] on one grid differ by no more than two interpolations of one image do."""
+    bright = second[second > 0]
+    level = float(bright.mean()) if len(bright) else 0.0
+    return float((first - second).abs().max()) <= SAME * level
+
+
+class ToNetworkGridd(Transform):
+    """Put both images on one network grid: adds ``image`` (2, X, Y, Z) float32 in [0, 1], moving first, fixed second.
+
+    One interpolation an image; finer images are blurred first (``smooth_for``). The grid is ``network_grid``'s and is
+    the affine of ``image``. An optional ``alignment`` in the dictionary, (4, 4) from the fixed image's world to the
+    moving image's in RAS millimetres, is applied to the moving image. ``identical_inputs`` is true where the channels
+    agree (``same_image``).
+
+    Args:
+        spacing: millimetres: one number, or three equal ones.
+        multiple: every axis is a multiple of it.
+        margin: millimetres around the foreground.
+        shape: a fixed shape in RAS order, for networks that need one.
+        cube: equal sizes along all axes.
+        smallest: voxels that every axis has at least, 32: what the coarsest level of every network can work with.
+        upper_percentile: see ``intensity_range``.
+        passes: how the network goes over the grid, see ``coarse_to_fine``: its coarsest grid has to satisfy
+            ``multiple`` and ``smallest``.
+    """
+
+    def __init__(
+        self,
+        spacing: float | Sequence[float] = 1.0,
+        multiple: int = 16,
+        margin: float = 4.0,
+        shape: Sequence[int] | None = None,
+        cube: bool = False,
+        smallest: int = 32,
+        upper_percentile: float = 100.0,
+        passes: int | Sequence[int] = (1,),
+    ) -> None:
+        values = [float(s) for s in (spacing if isinstance(spacing, Sequence) else [spacing])]
+        if len(set(values)) != 1:
+            raise InputError(f"the network grid is isotropic: expected one spacing in mm, got {values}")
+        coarsest = max(passes_of(passes))
+        self.spacing, self.multiple, self.margin = values[0], multiple * coarsest, margin
+        self.shape, self.cube, self.upper_percentile = shape, cube, upper_percentile
+        self.smallest = smallest * coarsest
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with ``image``."""
+        out = dict(data)
+        with stage(out, "network_grid"):
+            grid = self._grid(out)
+            if out.get("identical_inputs"):
+                out.pop("alignment", None)
+            pair = [self._channel(out["moving"], grid, out.get("alignment")), self._channel(out["fixed"], grid)]
+            # The same image may come in another orientation or type: on one grid it is the same again.
+            out["identical_inputs"] = same_image(pair[0], pair[1])
+            out["image"] = MetaTensor(torch.cat(pair), affine=torch.from_numpy(grid.affine.copy()))
+        return out
+
+    def _grid(self, data: dict[Hashable, Any]) -> Grid:
+        moving = foreground_points(data["moving"])
+        if data.get("alignment") is not None:
+            back = np.linalg.inv(np.asarray(data["alignment"], dtype=np.float64))
+            moving = moving @ back[:3, :3].T + back[:3, 3]
+        return network_grid(
+            grid_of(data["fixed"]),
+            foreground_points(data["fixed"]),
+            moving,
+            spacing=self.spacing,
+            multiple=self.multiple,
+            margin=self.margin,
+            shape=self.shape,
+            cube=self.cube,
+            smallest=self.smallest,
+        )
+
+    def _channel(self, image: MetaTensor, grid: Grid, alignment: Any = None) -> Tensor:
+        affine, voxels = image.affine.numpy(), image.as_tensor()
+        low, high = intensity_range(voxels, self.upper_percentile)
+        smooth = smooth_for(voxels, affine, float(grid.spacing[0]))
+        channel = resample(smooth, affine, grid, fill=outside_value(voxels), alignment=alignment)
+        return channel.sub_(low).div_(high - low).clamp_(0.0, 1.0)
+
+
+class ToFixedGridd(Transform):
+    """Bring the network's field home: adds ``ddf``, ``moved``, and ``moved_label`` where there are labels.
+
+    ``pred`` (3, x, y, z) in voxels of ``image``'s grid becomes ``ddf`` (3, X, Y, Z) in voxels of the fixed image's grid
+    (joined with ``alignment`` where given). ``moved`` is the moving image, from its own voxels, interpolated once
+    (trilinear) through that field; ``moved_label`` likewise by nearest neighbour. Where the field points out of the
+    moving image, ``moved`` is its background value (its minimum where it has none), noted as ``outside_value``; labels
+    are 0. For two images that are the same on the network grid the field is exactly zero, and the network's own is only
+    noted (``network_max_voxel``).
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with the fields and images named above."""
+        out = dict(data)
+        clock = dict(out.get("clock", {}))
+        clock["network"] = since_last_stage(out)
+        out["clock"] = clock
+        with stage(out, "fixed_grid"):
+            fixed, moving = out["fixed"], out["moving"]
+            pred = torch.as_tensor(out["pred"]).detach().float().cpu()
+            pred = pred.as_tensor() if isinstance(pred, MetaTensor) else pred
+            if not bool(torch.isfinite(pred).all()):
+                raise RuntimeError(f"the network's field is not finite for {fixed.meta['filename_or_obj']}")
+            out["network_max_voxel"] = float(lengths(pred).max())
+            if out.get("identical_inputs"):
+                logger.warning("fixed and moving are the same image: the field is set to zero")
+                pred = torch.zeros_like(pred)
+            grid = grid_of(fixed)
+            ddf = carry_ddf(pred, out["image"].affine.numpy(), grid, out.get("alignment"))
+            out["outside_value"] = outside_value(moving.as_tensor())
+            out["ddf"] = _on(ddf, fixed)
+            out["moved"] = _on(through(moving, ddf, grid, fill=out["outside_value"]), fixed)
+            if isinstance(out.get("moving_label"), torch.Tensor):
+                out["moved_label"] = _on(through(out["moving_label"], ddf, grid, mode="nearest"), fixed)
+        return out
+
+
+def through(image: MetaTensor, ddf: Tensor | None, grid: Grid, mode: str = "bilinear", fill: float = 0.0) -> Tensor:
+    """An image sampled once on a grid through a displacement in that grid's voxels. -> (1, *grid.shape)."""
+    return resample(image.as_tensor(), image.affine.numpy(), grid, mode, fill, ddf=ddf)
+
+
+def _on(volume: Tensor, image: MetaTensor) -> MetaTensor:
+    return MetaTensor(volume, affine=image.affine.clone(), meta={"filename_or_obj": image.meta["filename_or_obj"]})

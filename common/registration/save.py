@@ -1,0 +1,151 @@
+"""Write what a registration gave: images, field, Jacobian and figures."""
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Hashable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from torch import Tensor
+
+from common.geometry import ddf_to_lps, foreground_mask, lengths, resample
+from common.registration.clock import stage
+from common.registration.files import check_writable, read_field, save_field, save_json, save_like, write_together
+from common.registration.grids import grid_of, through
+from common.registration.measures import (
+    PROTOCOL,
+    dice_figures,
+    error_figures,
+    field_figures,
+    jacobian_map,
+    similarity,
+)
+
+#: Packages whose versions stand in ``metrics.json``.
+PACKAGES = ("registration-bundles", "monai", "torch", "numpy", "scipy", "nibabel", "itk-core", "numba", "mamba-ssm")
+
+
+class SaveRegistrationd(Transform):
+    """Write ``moved.nii.gz``, ``warp.nii.gz``, ``jacobian.nii.gz``, ``metrics.json`` (and ``moved_label.nii.gz``).
+
+    All files appear at once, at the end; ``metrics.json`` last. Needs what ``ToFixedGridd`` adds. Optional keys:
+    ``name`` (a subfolder of ``output_dir`` for this pair), ``fixed_label`` and ``moving_label`` (Dice), ``true_field``
+    (path of an ITK displacement field: error in millimetres).
+
+    Args:
+        output_dir: where to. Checked at once, so that a run does not end at a folder that cannot be written.
+        network: name of the network for ``metrics.json``.
+        further: more entries of ``metrics.json``, such as the number of passes.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+
+    def __init__(self, output_dir: str | Path, network: str = "", further: Mapping[str, Any] | None = None) -> None:
+        self.output_dir = check_writable(output_dir)
+        self.network, self.further = network, dict(further or {})
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write the files; return the dictionary with ``metrics`` and ``output_files``."""
+        out = dict(data)
+        with stage(out, "measure"):
+            jacobian = jacobian_map(out["ddf"].as_tensor())
+            metrics = self._metrics(out, jacobian)
+        fixed, ddf = out["fixed"], out["ddf"].as_tensor()
+        writers = {
+            "moved.nii.gz": lambda path: save_like(out["moved"].as_tensor()[0], fixed, path),
+            "warp.nii.gz": lambda path: save_field(ddf, fixed.affine.numpy(), path),
+            "jacobian.nii.gz": lambda path: save_like(jacobian, fixed, path),
+        }
+        if isinstance(out.get("moved_label"), torch.Tensor):
+            label = out["moved_label"].as_tensor()[0]
+            kind = np.uint8 if float(label.max()) < 256 and float(label.min()) >= 0 else np.int32
+            writers["moved_label.nii.gz"] = lambda path: save_like(label, fixed, path, kind)
+        writers["metrics.json"] = lambda path: self._finish(out, metrics, path)
+        folder = self.output_dir / str(out["name"]) if out.get("name") else self.output_dir
+        files = write_together(folder, writers)
+        out["metrics"], out["output_files"] = metrics, [str(path) for path in files]
+        return out
+
+    def _metrics(self, data: dict[Hashable, Any], jacobian: Tensor) -> dict[str, Any]:
+        fixed, moving, ddf = data["fixed"], data["moving"], data["ddf"].as_tensor()
+        affine, grid = fixed.affine.numpy(), grid_of(fixed)
+        mask = foreground_mask(fixed[0].numpy())
+        field = ddf_to_lps(ddf, affine)
+        network = grid_of(data["image"])
+        metrics: dict[str, Any] = {
+            "fixed": fixed.meta["filename_or_obj"],
+            "moving": moving.meta["filename_or_obj"],
+            "network": self.network,
+            **self.further,
+            "identical_inputs": bool(data.get("identical_inputs", False)),
+            "network_grid": {
+                "shape": list(network.shape),
+                "spacing_mm": float(network.spacing[0]),
+                "affine": network.affine.tolist(),
+                "largest_displacement_voxel": float(data["network_max_voxel"]),
+            },
+            "outside_value": float(data["outside_value"]),
+            "similarity": self._similarity(fixed, moving, data, mask),
+            "field": field_figures(jacobian, lengths(field), mask),
+        }
+        if metrics["identical_inputs"]:
+            metrics["note"] = "fixed and moving are the same image: the field was set to zero"
+        if data.get("true_field"):
+            values, true_grid = read_field(str(data["true_field"]))
+            truth = resample(values, true_grid.affine, grid, fill=None)
+            errors = {"before": truth, "after": field - truth}
+            metrics["tre_mm"] = {k: error_figures(lengths(v), mask) for k, v in errors.items()}
+        if isinstance(data.get("fixed_label"), torch.Tensor) and isinstance(data.get("moved_label"), torch.Tensor):
+            before = through(data["moving_label"], None, grid, mode="nearest")
+            target = data["fixed_label"].as_tensor()[0]
+            metrics["dice"] = {
+                "before": dice_figures(target, before[0]),
+                "after": dice_figures(target, data["moved_label"].as_tensor()[0]),
+            }
+        return metrics
+
+    def _similarity(
+        self, fixed: MetaTensor, moving: MetaTensor, data: dict[Hashable, Any], mask: np.ndarray
+    ) -> dict[str, Any]:
+        before = through(moving, None, grid_of(fixed), fill=float(data["outside_value"]))
+        target = fixed.as_tensor()[0]
+        return {
+            "before": similarity(target, before[0], mask),
+            "after": similarity(target, data["moved"].as_tensor()[0], mask),
+        }
+
+    def _finish(self, data: dict[Hashable, Any], metrics: dict[str, Any], path: Path) -> None:
+        """Add what is known only now, seconds and memory, and write."""
+        now, clock = time.perf_counter(), {k: float(v) for k, v in data["clock"].items()}
+        start, end = clock.pop("start"), clock.pop("end")
+        clock |= {"write": now - end, "total": now - start}
+        metrics["seconds"] = {name: round(seconds, 3) for name, seconds in clock.items()}
+        metrics["peak_memory_mb"] = peak_memory_mb()
+        metrics["protocol"] = PROTOCOL
+        metrics["versions"] = versions()
+        save_json(metrics, path)
+
+
+def peak_memory_mb() -> float:
+    """Largest resident set of this process so far, in MB (10^6 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on, as far as they are installed."""
+    out = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return out

@@ -1,0 +1,115 @@
+"""Refuse pairs that cannot be registered, with one line that says why."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+from common.errors import InputError
+from common.geometry import corner_points, extreme_points, foreground_mask
+from common.geometry.affines import Array
+from common.registration.clock import stage
+from common.registration.headers import Header
+from common.registration.load import LABEL_KEYS
+
+#: Float32 holds whole numbers exactly below this.
+LARGEST_LABEL = 2**24
+
+
+def check_voxels(image: torch.Tensor, name: str) -> None:
+    """Raise ``InputError`` if voxels are not finite or all the same. (1, X, Y, Z)."""
+    array = image.numpy()
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise InputError(f"{name}: expected finite voxels, got {int((~finite).sum())} that are NaN or infinite")
+    low, high = float(array.min()), float(array.max())
+    if low == high:
+        raise InputError(f"{name}: expected an image that shows something, got a constant one (every voxel {low:g})")
+
+
+def check_overlap(fixed_points: Array, moving_points: Array, fixed_name: str, moving_name: str) -> None:
+    """Raise ``InputError`` unless the world bounding boxes of two sets of points share some volume.
+
+    Args:
+        fixed_points: (N, 3) in RAS millimetres.
+        moving_points: (M, 3).
+        fixed_name: for the error text.
+        moving_name: for the error text.
+    """
+    low = np.maximum(fixed_points.min(axis=0), moving_points.min(axis=0))
+    high = np.minimum(fixed_points.max(axis=0), moving_points.max(axis=0))
+    if (low >= high).any():
+        raise InputError(
+            f"{moving_name}: expected an overlap in world space with {fixed_name} ({_box(fixed_points)}), "
+            f"got {_box(moving_points)}"
+        )
+
+
+def check_headers(fixed: Header, moving: Header) -> None:
+    """Raise ``InputError`` unless the fields of view of two headers overlap: the cheap half of ``ValidatePaird``."""
+    boxes = [corner_points(header.grid.shape, header.grid.affine) for header in (fixed, moving)]
+    check_overlap(boxes[0], boxes[1], f"fixed image {fixed.path}", f"moving image {moving.path}")
+
+
+def foreground_points(image: MetaTensor) -> Array:
+    """World positions that span an image's foreground. (1, X, Y, Z) -> (N, 3)."""
+    return extreme_points(foreground_mask(image[0].numpy()), image.affine.numpy())
+
+
+def _box(points: Array) -> str:
+    ends = zip("RAS", points.min(axis=0), points.max(axis=0), strict=True)
+    return "foreground " + " ".join(f"{axis} {low:.0f}..{high:.0f}" for axis, low, high in ends) + " mm"
+
+
+class ValidatePaird(Transform):
+    """Check a loaded pair, and note under ``identical_inputs`` whether both are one image at one place.
+
+    Args:
+        require_overlap: refuse pairs whose foregrounds do not overlap in the world. Switch off where an alignment is
+            going to bring them together.
+    """
+
+    def __init__(self, require_overlap: bool = True) -> None:
+        self.require_overlap = require_overlap
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with ``identical_inputs``.
+
+        Raises:
+            InputError: NaN or infinite voxels, a constant image, no overlap, or labels on another grid.
+        """
+        out = dict(data)
+        with stage(out, "validate"):
+            names = {key: f"{key} image {out[key].meta['filename_or_obj']}" for key in ("fixed", "moving")}
+            for key, name in names.items():
+                check_voxels(out[key].as_tensor(), name)
+            for key in LABEL_KEYS:
+                if isinstance(out.get(key), torch.Tensor):
+                    _check_label(out[key], out[key.removesuffix("_label")], key)
+            fixed, moving = out["fixed"], out["moving"]
+            out["identical_inputs"] = _identical(fixed, moving)
+            if self.require_overlap and not out["identical_inputs"]:
+                check_overlap(foreground_points(fixed), foreground_points(moving), names["fixed"], names["moving"])
+        return out
+
+
+def _identical(fixed: MetaTensor, moving: MetaTensor) -> bool:
+    same_grid = fixed.shape == moving.shape and torch.allclose(fixed.affine, moving.affine, rtol=0, atol=1e-5)
+    return bool(same_grid and torch.equal(fixed.as_tensor(), moving.as_tensor()))
+
+
+def _check_label(label: MetaTensor, image: MetaTensor, key: str) -> None:
+    name = f"{key} {label.meta['filename_or_obj']}"
+    if label.shape != image.shape or not torch.allclose(label.affine, image.affine, rtol=0, atol=1e-2):
+        raise InputError(
+            f"{name}: expected labels on the grid of {image.meta['filename_or_obj']} (shape {tuple(image.shape[1:])}), "
+            f"got shape {tuple(label.shape[1:])} or another affine"
+        )
+    array = label.as_tensor()
+    if float(array.abs().max()) >= LARGEST_LABEL:
+        raise InputError(f"{name}: expected labels below 2^24 (they are held as float32), got {float(array.max()):.0f}")
+    if not bool(torch.isfinite(array).all()) or not torch.equal(array, array.round()):
+        raise InputError(f"{name}: expected whole numbers, got fractions or values that are not finite")

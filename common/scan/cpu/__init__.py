@@ -1,0 +1,1 @@
+"""The selective scan on a CPU, compiled by numba."""

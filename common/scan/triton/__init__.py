@@ -1,0 +1,1 @@
+"""The selective scan on GPUs, compiled by Triton."""

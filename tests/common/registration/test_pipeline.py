@@ -1,0 +1,259 @@
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose
+
+from common.errors import InputError
+from common.geometry import ORIENTATIONS, carry_ddf, reorient
+from common.registration import LoadPaird, SaveRegistrationd, ToFixedGridd, ToNetworkGridd, ValidatePaird, save_field
+from common.registration.grids import grid_of, intensity_range
+from tests.common.registration.phantom import WavyNetwork, make_image
+from tests.common.registration.pipeline import metrics_of, register
+
+FILES = {"moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "metrics.json"}
+
+
+def run(data: dict, network: torch.nn.Module, **grid) -> dict:
+    """The transforms without an engine."""
+    options = {"spacing": 2.0, "multiple": 8} | grid
+    out = Compose([LoadPaird(), ValidatePaird(), ToNetworkGridd(**options)])(data)
+    out["pred"] = network(out["image"][None])[0]
+    return ToFixedGridd()(out)
+
+
+def test_through_the_engine(tmp_path):
+    fixed = make_image(tmp_path / "f.nii.gz", code="LAS", dtype=np.int16)
+    moving = make_image(tmp_path / "m.nii.gz", code="PIR", spacing=(1.7, 2.3, 2.0), degrees=(5, -4, 8), deform=2.0)
+    register(tmp_path / "out", WavyNetwork(), {"fixed": str(fixed), "moving": str(moving)})
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    source, moved = nib.load(fixed), nib.load(tmp_path / "out" / "moved.nii.gz")
+    assert moved.shape == source.shape
+    assert moved.get_data_dtype() == np.float32
+    assert np.array_equal(moved.affine, source.affine)
+    for key in ("sform_code", "qform_code", "pixdim", "quatern_b", "srow_x"):
+        assert np.array_equal(moved.header[key], source.header[key]), key
+    assert not list(tmp_path.glob(".out*"))
+    metrics = metrics_of(tmp_path / "out")
+    assert metrics["fixed"] == str(fixed)
+    assert metrics["network"] == "wavy"
+    assert metrics["identical_inputs"] is False
+    assert metrics["network_grid"]["spacing_mm"] == 2.0
+    assert {"load", "validate", "network_grid", "network", "fixed_grid", "measure", "write"} < set(metrics["seconds"])
+    parts = sum(seconds for name, seconds in metrics["seconds"].items() if name != "total")
+    assert parts <= metrics["seconds"]["total"] + 0.01
+    assert metrics["peak_memory_mb"] > 100
+    assert metrics["versions"]["torch"] == torch.__version__
+    assert metrics["field"]["folds_percent"] == 0
+    assert 1 < metrics["field"]["displacement_mm_max"] < 6
+    assert -1 <= metrics["similarity"]["after"]["ncc"] <= 1
+    assert "fixed foreground" in metrics["protocol"]["region"]
+
+
+def test_many_pairs_and_workers(tmp_path):
+    shapes = ((26, 29, 23), (21, 30, 25), (24, 24, 24))
+    for n, shape in enumerate(shapes):
+        make_image(tmp_path / f"i{n}.nii.gz", shape=shape)
+    pairs = [
+        {"fixed": str(tmp_path / f"i{a}.nii.gz"), "moving": str(tmp_path / f"i{b}.nii.gz")} for a, b in ((0, 1), (2, 0))
+    ]
+    register(tmp_path / "out", WavyNetwork(), {"datalist": pairs}, workers=1)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"i1_to_i0", "i0_to_i2"}
+    for folder in (tmp_path / "out").iterdir():
+        assert {path.name for path in folder.iterdir()} == FILES
+        assert metrics_of(folder)["seconds"]["network"] >= 0
+
+
+def test_labels_and_a_true_field_are_scored(tmp_path):
+    fixed, moving = (
+        make_image(tmp_path / "f.nii.gz"),
+        make_image(tmp_path / "m.nii.gz", code="LPI", spacing=(2, 1.5, 2)),
+    )
+    for path in (fixed, moving):
+        image = nib.load(path)
+        values = image.get_fdata()
+        labels = (values > 20).astype(np.uint8) + (values > 50).astype(np.uint8)
+        nib.save(nib.Nifti1Image(labels, image.affine), str(path).replace(".nii", "_seg.nii"))
+    network = WavyNetwork()
+    data = run({"fixed": str(fixed), "moving": str(moving)}, network)
+    save_field(data["ddf"].as_tensor(), data["fixed"].affine.numpy(), tmp_path / "true.nii.gz")
+    pair = {"fixed": str(fixed), "moving": str(moving), "true_field": str(tmp_path / "true.nii.gz")}
+    pair |= {k: str(pair[k[:-6]]).replace(".nii", "_seg.nii") for k in ("fixed_label", "moving_label")}
+    register(tmp_path / "out", network, pair)
+    metrics = metrics_of(tmp_path / "out")
+    assert metrics["tre_mm"]["before"]["mean"] == pytest.approx(metrics["field"]["displacement_mm_mean"], rel=1e-4)
+    assert metrics["tre_mm"]["after"]["max"] < 1e-4
+    assert set(metrics["dice"]["before"]["per_label"]) == {"1", "2"}
+    assert 0.9 < metrics["dice"]["before"]["mean"] < 1
+    assert metrics["dice"]["after"]["mean"] < metrics["dice"]["before"]["mean"]
+    label = nib.load(tmp_path / "out" / "moved_label.nii.gz")
+    assert label.get_data_dtype() == np.uint8
+    assert set(np.unique(label.dataobj)) == {0, 1, 2}
+
+
+def test_all_48_orientations_give_the_same_anatomy(tmp_path):
+    network = WavyNetwork()
+    make_image(tmp_path / "f.nii", shape=(25, 29, 23), degrees=(4, 7, -6))
+    make_image(tmp_path / "m.nii", shape=(24, 27, 22), spacing=(2.2, 2.0, 2.4), degrees=(-5, 2, 9), deform=2.0)
+    reference = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, network)
+    expected = reference["moved"][0].numpy()
+    assert expected.std() > 10
+    images = {name: nib.load(tmp_path / f"{name}.nii") for name in "fm"}
+    for n, code in enumerate(ORIENTATIONS):
+        other = ORIENTATIONS[(7 * n + 5) % 48]  # another orientation for the moving image; all 48 of them in turn
+        for name, turn in (("f", code), ("m", other)):
+            volume, affine = reorient(np.asarray(images[name].dataobj), images[name].affine, turn)
+            nib.save(nib.Nifti1Image(np.ascontiguousarray(volume), affine), tmp_path / f"{name}_turned.nii")
+        out = run({"fixed": tmp_path / "f_turned.nii", "moving": tmp_path / "m_turned.nii"}, network)
+        assert torch.allclose(out["image"].as_tensor(), reference["image"].as_tensor(), atol=1e-4), (code, other)
+        moved, _ = reorient(out["moved"][0].numpy(), out["fixed"].affine.numpy(), "RAS")
+        assert np.allclose(moved, expected, atol=0.02), (code, other)
+
+
+@pytest.mark.parametrize("shape", [(17, 19, 23), (31, 16, 18), (33, 35, 37)])
+def test_odd_sizes(tmp_path, shape):
+    make_image(tmp_path / "f.nii", shape=shape)
+    make_image(tmp_path / "m.nii", shape=shape[::-1])
+    out = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, WavyNetwork())
+    assert out["moved"].shape == (1, *shape)
+    assert all(n % 8 == 0 for n in out["image"].shape[1:])
+
+
+def test_channels_and_intensities(tmp_path):
+    make_image(tmp_path / "f.nii")
+    make_image(tmp_path / "m.nii", deform=3.0, dtype=np.uint8)
+    out = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, WavyNetwork())
+    image, fixed = out["image"].as_tensor(), out["fixed"].as_tensor()
+    assert image.dtype == torch.float32
+    assert float(image.min()) == 0.0
+    assert image.amax(dim=(1, 2, 3)).tolist() == pytest.approx([1, 1], abs=0.05)
+    # Same spacing and axes: the second channel holds the fixed image's own voxels.
+    inside = fixed[fixed > 1] / fixed.max()
+    assert torch.allclose(image[1][image[1] > 0.01], inside, atol=1e-5)
+
+
+def test_intensity_range_can_leave_out_bright_outliers():
+    image = torch.zeros(1, 20, 20, 20)
+    image[:, 5:15, 5:15, 5:15] = torch.rand(10, 10, 10) * 50 + 50
+    image[0, 9, 9, 9] = 5000
+    assert intensity_range(image) == (0.0, 5000.0)
+    low, high = intensity_range(image, 99.0)
+    assert low == 0.0
+    assert 90 < high < 101
+
+
+def test_outside_of_the_moving_image_is_its_background(tmp_path):
+    make_image(tmp_path / "f.nii")
+    image = nib.load(make_image(tmp_path / "m.nii", shape=(20, 22, 18)))
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj) - 1000, image.affine), tmp_path / "ct.nii")
+    out = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "ct.nii"}, WavyNetwork())
+    assert out["outside_value"] == -1000
+    assert float(out["moved"][0, 0, 0, 0]) == -1000
+    assert float(out["image"][0].min()) == 0.0
+
+
+def test_an_alignment_is_part_of_the_total_field(tmp_path):
+    make_image(tmp_path / "f.nii")
+    image = nib.load(tmp_path / "f.nii")
+    shifted = image.affine.copy()
+    shifted[:3, 3] += (6, -8, 4)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), shifted), tmp_path / "m.nii")
+    alignment = np.eye(4)
+    alignment[:3, 3] = (6, -8, 4)
+    data = {"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii", "alignment": torch.from_numpy(alignment)}
+    out = run(data, WavyNetwork(0.0))
+    assert torch.allclose(out["moved"].as_tensor(), out["fixed"].as_tensor(), atol=1e-3)
+    assert torch.allclose(out["image"][0].as_tensor(), out["image"][1].as_tensor(), atol=1e-5)
+    lengths = torch.linalg.vector_norm(out["ddf"].as_tensor() * 2.0, dim=0)
+    assert torch.allclose(lengths, torch.tensor(np.linalg.norm([6, -8, 4])).float(), atol=1e-3)
+
+
+def test_identical_images_give_a_zero_field_and_say_so(tmp_path, caplog):
+    fixed = make_image(tmp_path / "f.nii")
+    copy = tmp_path / "copy.nii"
+    copy.write_bytes(fixed.read_bytes())
+    register(tmp_path / "out", WavyNetwork(3.0), {"fixed": str(fixed), "moving": str(copy)})
+    metrics = metrics_of(tmp_path / "out")
+    assert metrics["identical_inputs"] is True
+    assert metrics["field"]["displacement_mm_max"] == 0
+    assert metrics["network_grid"]["largest_displacement_voxel"] > 2
+    assert "set to zero" in metrics["note"]
+    assert "fixed and moving are the same image" in caplog.text
+    moved = np.asarray(nib.load(tmp_path / "out" / "moved.nii.gz").dataobj)
+    assert np.allclose(moved, np.asarray(nib.load(fixed).dataobj), atol=1e-3)
+
+
+@pytest.mark.parametrize("code", ["LPI", "SAR"])
+def test_the_same_image_in_another_orientation_and_type_is_identical(tmp_path, code):
+    fixed = nib.load(make_image(tmp_path / "f.nii", degrees=(3, 5, 7)))
+    volume, affine = reorient(np.asarray(fixed.dataobj), fixed.affine, code)
+    nib.save(nib.Nifti1Image(volume.astype("f8") * 10 + 5, affine), tmp_path / "m.nii")
+    out = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, WavyNetwork(3.0))
+    assert out["identical_inputs"] is True
+    assert float(out["ddf"].abs().max()) == 0
+
+
+def test_a_slightly_moved_image_is_not_identical(tmp_path):
+    make_image(tmp_path / "f.nii")
+    make_image(tmp_path / "m.nii", shift=(0.3, 0, 0))
+    out = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, WavyNetwork(1.0))
+    assert out["identical_inputs"] is False
+
+
+def test_a_field_of_nan_is_no_result(tmp_path):
+    make_image(tmp_path / "f.nii")
+    make_image(tmp_path / "m.nii", deform=2.0)
+    with pytest.raises(RuntimeError, match="the network's field is not finite"):
+        run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, WavyNetwork(float("nan")))
+
+
+def test_unequal_spacing_is_refused():
+    with pytest.raises(InputError, match=r"isotropic: expected one spacing in mm, got \[1.0, 1.0, 2.0\]"):
+        ToNetworkGridd(spacing=[1, 1, 2])
+    assert ToNetworkGridd(spacing=[2, 2, 2]).spacing == 2.0
+
+
+def test_formats_without_a_nifti_header(tmp_path):
+    itk = pytest.importorskip("itk")
+    fixed = make_image(tmp_path / "f.nii", code="LPI", degrees=(3, 4, 5))
+    itk.imwrite(itk.imread(str(fixed), itk.F), str(tmp_path / "f.nrrd"))
+    moving = make_image(tmp_path / "m.nii", deform=2.0)
+    register(tmp_path / "a", WavyNetwork(), {"fixed": str(fixed), "moving": str(moving)})
+    register(tmp_path / "b", WavyNetwork(), {"fixed": str(tmp_path / "f.nrrd"), "moving": str(moving)})
+    one, two = (nib.load(tmp_path / name / "moved.nii.gz") for name in "ab")
+    assert np.allclose(one.affine, two.affine, atol=1e-4)
+    assert np.allclose(one.get_fdata(), two.get_fdata(), atol=0.05)
+    assert int(two.header["sform_code"]) == 1
+
+
+def test_the_field_of_the_result_is_the_networks(tmp_path):
+    make_image(tmp_path / "f.nii", code="SLA")
+    make_image(tmp_path / "m.nii", deform=2.0)
+    out = run({"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}, WavyNetwork())
+    expected = carry_ddf(out["pred"], out["image"].affine.numpy(), grid_of(out["fixed"]))
+    assert torch.equal(out["ddf"].as_tensor(), expected)
+
+
+def test_nothing_is_written_when_a_pair_is_bad(tmp_path):
+    fixed = make_image(tmp_path / "f.nii")
+    make_image(tmp_path / "far.nii", shift=(500, 0, 0))
+    with pytest.raises(InputError, match="expected an overlap in world space"):
+        register(tmp_path / "out", WavyNetwork(), {"fixed": str(fixed), "moving": str(tmp_path / "far.nii")})
+    with pytest.raises(InputError, match="output folder"):
+        SaveRegistrationd(fixed / "below")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_kit_needs_no_interpolation(shared_dir):
+    """2 mm images onto a 2 mm grid: the network sees the voxels of the file, and all of the brain."""
+    images = shared_dir / "data" / "2mm" / "images"
+    if not images.exists():
+        pytest.skip("the data kit is not beside this checkout")
+    data = {key: str(images / f"{name}_t1_2mm.nii.gz") for key, name in (("fixed", "ss16"), ("moving", "ss15"))}
+    out = run(data, WavyNetwork(), multiple=16)
+    for channel, key in ((1, "fixed"), (0, "moving")):
+        seen = np.rint(out["image"][channel].numpy() * float(out[key].max()))
+        file = out[key].numpy()
+        if key == "fixed":
+            assert np.array_equal(np.bincount(seen[seen > 2].astype(int)), np.bincount(file[file > 2].astype(int)))
+        assert seen.sum() == pytest.approx(file.sum(), rel=1e-3)

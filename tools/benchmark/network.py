@@ -1,0 +1,138 @@
+"""``python -m tools benchmark network``: CPU seconds and peak memory of forward passes, with random weights."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common import networks
+from common.errors import InputError
+from tools.doctor import package_version, processor_name
+
+# what the authors' own code took for the same network and volume (CPU seconds, peak resident GB, measured beforehand
+# on a Zen 5 processor with AVX-512, two threads, python-loop scan): another machine, so a bar and not a ratio
+AUTHORS = {
+    ("mambamorph", (192, 208, 176)): "61.4, 8.3",
+    ("vmambamorph", (128, 128, 128)): "74.9, 8.8",
+    ("psmamba_net", (160, 192, 160)): "needs about 40 GB",
+    ("transmorph", (192, 208, 176)): "47.7, 7.2",
+    ("vit_v_net", (160, 192, 224)): "14.2, 4.3",
+}
+DEFAULT = (
+    *(
+        "mambamorph:192x208x176",
+        "mambamorph:192x208x176:bf16",
+        "vmambamorph:128x128x128",
+        "vmambamorph:128x128x128:bf16",
+    ),
+    *("psmamba_net:160x192x160", "psmamba_net_diff:160x192x160", "vit_v_net:160x192x224", "caml_morph:160x192x160"),
+    *("voxelmorph:192x208x176", "transmorph:192x208x176", "xmorpher:160x192x160"),
+)
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+
+
+def benchmark_network(
+    output_dir: str = "docs/benchmarks",
+    cases: str | Sequence[str] = DEFAULT,
+    threads: int = 2,
+    repeats: int = 1,
+    options: str = "{}",
+) -> None:
+    """Run one forward pass of each network in a process of its own; write network_cpu.md and network_cpu.json.
+
+    Args:
+        output_dir: folder of the two files.
+        cases: entries ``name:XxYxZ`` or ``name:XxYxZ:bf16`` with commas between them; a bundle's folder name, or a
+            class of ``common.networks``.
+        threads: torch threads.
+        repeats: forward passes in each process; the median CPU seconds are reported.
+        options: JSON object of constructor arguments for all of them.
+    """
+    rows = []
+    for case in cases.split(",") if isinstance(cases, str) else cases:
+        name, text, precision = (*case.split(":"), "fp32")[:3]
+        volume = tuple(int(size) for size in text.split("x"))
+        program = (
+            "from tools.benchmark.network import print_forward; "
+            f"print_forward({name!r}, {volume!r}, {threads}, {repeats}, {options!r}, {precision!r})"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"benchmark network {case} failed:\n{done.stderr[-2000:]}")
+        rows.append(
+            {"network": name, "volume": volume, "precision": precision} | json.loads(done.stdout.splitlines()[-1])
+        )
+        print(rows[-1])
+    record = {
+        "protocol": f"one pair, random weights, inference mode, {threads} threads, one process a row, compiled kernels",
+        "processor": processor_name(),
+        "versions": {n: package_version(n) for n in ("torch", "monai", "numba")},
+        "rows": rows,
+    }
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "network_cpu.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / "network_cpu.md").write_text(markdown(record), encoding="utf-8")
+    print(f"wrote {folder}/network_cpu.md, network_cpu.json")
+
+
+def build(name: str, options: str = "{}") -> torch.nn.Module:
+    """Return the network of a bundle (its ``network_def``) or of a class, with constructor arguments replaced.
+
+    Raises:
+        InputError: there is no such bundle and no such class.
+    """
+    config = BUNDLES / name / "configs" / "inference.json"
+    if not config.is_file() and not hasattr(networks, name):
+        raise InputError(f"expected a bundle's folder name or one of {', '.join(networks.__all__)}, got {name!r}")
+    definition = {"_target_": name}
+    if config.is_file():
+        definition = json.loads(config.read_text(encoding="utf-8"))["network_def"]
+    kind = definition.pop("_target_").rsplit(".", 1)[-1]
+    return getattr(networks, kind)(**definition | json.loads(options)).eval()
+
+
+def print_forward(
+    name: str, volume: tuple[int, int, int], threads: int, repeats: int, options: str, precision: str = "fp32"
+) -> None:
+    """Build the network, run it, print CPU seconds, wall seconds and the process's peak memory as JSON."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    network = build(name, options)
+    taken = []
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+        network(torch.rand(1, 2, 32, 32, 32))  # kernels are compiled or loaded from disk here
+        pair = torch.rand(1, 2, *volume)
+        for _ in range(repeats):
+            start, wall = time.process_time(), time.perf_counter()
+            network(pair)
+            taken.append((time.process_time() - start, time.perf_counter() - wall))
+    taken.sort()
+    seconds, wall = taken[len(taken) // 2]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({"cpu_seconds": seconds, "wall_seconds": wall, "peak_gib": peak}))
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """The record as a page."""
+    versions = ", ".join(f"{n} {v}" for n, v in record["versions"].items() if v)
+    lines = [
+        "# Networks on the CPU",
+        "",
+        f"{record['protocol']}. {record['processor']}; {versions}. Peak memory is that of the whole process.",
+        "",
+        "| network | volume | precision | CPU seconds | wall seconds | peak GiB | authors' code: CPU s, GB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        theirs = AUTHORS.get((row["network"], tuple(row["volume"])), "-")
+        size = " x ".join(str(n) for n in row["volume"])
+        figures = f"{row['cpu_seconds']:.1f} | {row['wall_seconds']:.1f} | {row['peak_gib']:.2f}"
+        lines.append(f"| {row['network']} | {size} | {row['precision']} | {figures} | {theirs} |")
+    return "\n".join([*lines, ""])

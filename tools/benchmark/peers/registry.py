@@ -1,0 +1,25 @@
+"""All peers by name."""
+
+from tools.benchmark.peers import ants_syn, convexadam, demons, dipy_syn, elastix, greedy, identity
+from tools.benchmark.peers.base import Peer
+
+PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (
+        identity.PEER,
+        ants_syn.PEER,
+        ants_syn.FULL,
+        ants_syn.CROSS_CORRELATION,
+        greedy.PEER,
+        greedy.MUTUAL,
+        convexadam.PEER,
+        demons.PEER,
+        elastix.PEER,
+        dipy_syn.PEER,
+    )
+}
+
+
+def find_peer(name: str) -> Peer | None:
+    """The peer of that name, or None."""
+    return PEERS.get(name)

@@ -1,0 +1,193 @@
+"""``python -m tools benchmark registration``: bundles and classical tools on one list, scored alike."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from tqdm import tqdm
+
+from common.errors import InputError
+from common.evaluation import evaluate_pair, protocol, read_landmarks, read_pairs, read_structures, write_evaluation
+from common.evaluation.protocol import package_versions
+from common.evaluation.tables import record_name, write_json
+from tools.benchmark.peers import PEERS, Peer
+from tools.benchmark.peers.bundle import BUNDLES, bundle_digest, bundle_names
+from tools.benchmark.peers.worker import find_method
+from tools.benchmark.report import write_report
+
+ROOT = Path(__file__).resolve().parents[2]
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+
+
+def benchmark_registration(
+    datalist: str,
+    output: str,
+    methods: str | Sequence[str] = "all",
+    section: str = "validation",
+    threads: int = 1,
+    resume: bool = False,
+    keep_fields: bool = False,
+) -> None:
+    """Register every pair of a datalist with every method and draw the tables and figures.
+
+    Each method and pair runs in a process of its own, on the CPU. Every field is brought to the fixed image's grid and
+    scored by the same code on the same labels.
+
+    Args:
+        datalist: Learn2Reg-style JSON with pairs that are affinely aligned, and their labels.
+        output: folder for ``table.md``, the CSV, JSON and PNG files.
+        methods: names with commas between them: bundles (``mambamorph``, ``mambamorph:2-1`` with passes), classical
+            tools (``ants_syn``), ``none`` for the affine start, ``bundles`` for all bundles with weights,
+            ``classical`` for all tools that are installed, ``all`` for both.
+        section: the datalist's section.
+        threads: CPU threads of each method.
+        resume: take over records of an earlier run into the same folder that were made in the same way.
+        keep_fields: keep every field as ``fields/*.npy``.
+
+    Raises:
+        InputError: an unknown method, or a datalist that cannot be used.
+    """
+    names = method_names(methods)
+    chosen = [find_method(name) for name in names]
+    missing = [peer for peer in chosen if not peer.installed]
+    pairs, structures = read_pairs(datalist, section), read_structures(datalist)
+    folder = Path(output)
+    (folder / "records").mkdir(parents=True, exist_ok=True)
+    records: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
+    runs = [(pair, peer) for pair in pairs for peer in chosen if peer.installed]
+    for pair, peer in tqdm(runs, unit="registration", disable=not sys.stderr.isatty()):
+        job = _job(peer.name, pair, threads)
+        record = _earlier(folder, peer, pair, job) if resume else None
+        if record is None:
+            record = _run(peer, pair, job, structures, folder if keep_fields else None)
+            if "error" in record:
+                failures.append({"method": peer.title, "pair": pair["name"], "error": record["error"]})
+                print(f"{peer.name}, {pair['name']}: failed: {record['error']}", flush=True)
+                continue
+            write_json(folder / "records" / record_name(peer.name, pair["name"]), record)
+        records.append(record)
+        dice = record["scores"].get("dice_nearest", float("nan"))
+        print(f"{peer.name}, {pair['name']}: Dice {dice:.4f}, {record['cpu_seconds']:.1f} CPU s", flush=True)
+    if not records:
+        raise InputError("no method gave a result: " + "; ".join(f"{f['method']}: {f['error']}" for f in failures))
+    facts = _protocol(datalist, section, pairs, structures, threads, chosen)
+    write_evaluation(folder, records, structures, facts)
+    write_report(folder, records, structures, facts, missing, failures)
+    print(f"written to {folder}: table.md, evaluation.json, pairs.csv, structures.csv, summary.csv, figures")
+
+
+def method_names(methods: str | Sequence[str]) -> list[str]:
+    """Expand the command's ``methods``."""
+    asked = methods.split(",") if isinstance(methods, str) else [str(m) for m in methods]
+    ready = [name for name in bundle_names() if (BUNDLES / name / "models" / "model.pt").is_file()]
+    groups = {"bundles": ready, "classical": [name for name, peer in PEERS.items() if peer.installed]}
+    groups["all"] = groups["bundles"] + groups["classical"]
+    names = [name for word in asked for name in groups.get(word.strip(), [word.strip()]) if name]
+    return list(dict.fromkeys(names))
+
+
+def _job(method: str, pair: dict[str, Any], threads: int) -> dict[str, Any]:
+    """What defines a run: records with an equal job are interchangeable."""
+    job = {"method": method, "fixed": pair["fixed"], "moving": pair["moving"], "threads": threads}
+    if method in PEERS:
+        distribution = PEERS[method].distribution
+        return job | {"version": package_versions((distribution,)).get(distribution, "") if distribution else ""}
+    return job | {"bundle": bundle_digest(method)}
+
+
+def _earlier(folder: Path, peer: Peer, pair: dict[str, Any], job: dict[str, Any]) -> dict[str, Any] | None:
+    path = folder / "records" / record_name(peer.name, pair["name"])
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text())
+    if record.get("job") != job:
+        return None
+    # JSON knows neither integer keys nor NaN.
+    record["scores"] = {k: np.nan if v is None else v for k, v in record["scores"].items()}
+    record["structures"] = {
+        int(label): {k: np.nan if v is None else v for k, v in scores.items()}
+        for label, scores in record["structures"].items()
+    }
+    return record
+
+
+def _run(
+    peer: Peer, pair: dict[str, Any], job: dict[str, Any], structures: dict[int, str], keep: Path | None
+) -> dict[str, Any]:
+    """Register in a process of its own and score the field; ``{"error": ..}`` where that failed."""
+    with tempfile.TemporaryDirectory(prefix="registration_") as scratch:
+        folder = Path(scratch)
+        (folder / "job.json").write_text(json.dumps(job))
+        environment = {**os.environ, **dict.fromkeys(_THREADS, str(job["threads"]))}
+        # A GPU that is there must not make one method faster than the others.
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+        environment["PYTHONPATH"] = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
+        command = [sys.executable, "-m", "tools.benchmark.peers.worker", str(folder / "job.json")]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0 or not (folder / "result.json").is_file():
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            return {"error": lines[-1] if lines else f"exit code {done.returncode}"}
+        result = json.loads((folder / "result.json").read_text())
+        ddf = np.load(folder / "ddf.npy")
+    if keep is not None:
+        (keep / "fields").mkdir(exist_ok=True)
+        np.save(keep / "fields" / record_name(peer.name, pair["name"]).replace(".json", ".npy"), ddf)
+    return {
+        "method": peer.title,
+        "pair": pair["name"],
+        "kind": pair["kind"],
+        "job": job,
+        **result,
+        **score(pair, ddf, structures),
+    }
+
+
+def score(pair: dict[str, Any], ddf: np.ndarray, structures: dict[int, str]) -> dict[str, Any]:
+    """Read a pair's labels and landmarks and score a field on the fixed grid."""
+    fixed_affine, moving_affine = (np.asarray(nibabel.load(pair[k]).affine) for k in ("fixed", "moving"))  # type: ignore[attr-defined]
+    labels = [_volume(pair[key]) if key in pair else None for key in ("fixed_label", "moving_label")]
+    landmarks = None
+    if "fixed_keypoints" in pair and "moving_keypoints" in pair:
+        landmarks = read_landmarks(pair["fixed_keypoints"]), read_landmarks(pair["moving_keypoints"])
+    return evaluate_pair(ddf, fixed_affine, labels[0], labels[1], moving_affine, list(structures) or None, landmarks)
+
+
+def _volume(path: str) -> np.ndarray:
+    return np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
+
+
+def _protocol(
+    datalist: str,
+    section: str,
+    pairs: Sequence[dict[str, Any]],
+    structures: dict[int, str],
+    threads: int,
+    chosen: Sequence[Peer],
+) -> dict[str, Any]:
+    image = nibabel.load(pairs[0]["fixed"])
+    return protocol(
+        structures,
+        datalist=Path(datalist).name,
+        section=section,
+        pairs=len(pairs),
+        grid=list(image.shape),  # type: ignore[attr-defined]
+        spacing_mm=[float(s) for s in image.header.get_zooms()[:3]],  # type: ignore[attr-defined]
+        threads=threads,
+        start="pairs are affinely aligned; every method does its deformable stage only",
+        methods={peer.title: peer.settings for peer in chosen},
+        tools=package_versions(tuple({peer.distribution for peer in chosen if peer.distribution})),
+    )
