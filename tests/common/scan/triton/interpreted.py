@@ -14,7 +14,6 @@ import torch
 from common.scan import cross_scan, selective_scan
 from common.scan.cross import cross_scan_materialised
 from common.scan.orders import ScanOrder
-
 from tests.common.scan.cases import NAMES, load_case, random_case, relative_error
 
 RANDOM: dict[str, dict] = {
