@@ -30,6 +30,7 @@ from common.blocks.cross_unet import PATCH, CrossUNet, Hooks
 from common.blocks.residual import ResidualBlock
 from common.networks.trunk import check_pair
 from common.spatial import compose, warp
+from common.switches import reads_switches
 
 FINER_LEVELS = 3  # levels 0, 1, 2: those with a coarser one behind them, and those with a skip
 
@@ -65,6 +66,7 @@ def _modules(enabled: bool, make, widths: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(make(width) for width in widths) if enabled else nn.ModuleList()
 
 
+@reads_switches
 class CAMLMorph(nn.Module):
     """CAMLMorph, 20,223,315 parameters; the eight settings of ``caml``, ``rbsc`` and ``carsc`` are the ablation."""
 

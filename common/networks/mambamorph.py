@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from common.blocks.mamba import MambaBlock
 from common.networks.trunk import RegistrationTrunk
+from common.switches import reads_switches
 
 
 class MambaStage(nn.Module):
@@ -40,6 +41,7 @@ class MambaStage(nn.Module):
         return self.mamba(self.norm(x).flatten(1, 3)).view_as(x)
 
 
+@reads_switches
 class MambaMorph(RegistrationTrunk):
     """MambaMorph with (7,594,646 parameters) or without features (7,305,459); see ``RegistrationTrunk`` for the rest.
 

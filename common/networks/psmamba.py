@@ -30,6 +30,7 @@ from common.blocks.spatial_mamba import ConvInstanceNorm, SpatialMambaBlock
 from common.blocks.squeeze_excitation import SqueezeExcitation
 from common.networks.trunk import check_pair
 from common.spatial import compose, integrate, warp
+from common.switches import reads_switches
 
 LEVELS = 5
 MULTIPLE, SMALLEST = 16, 32
@@ -103,6 +104,7 @@ class ResidualField(nn.Module):
         return self.head(self.conv(self.mamba(torch.cat([fixed, moving], dim=1))))
 
 
+@reads_switches
 class PSMambaNet(nn.Module):
     """PSMamba-Net (8,408,047 parameters) and, with ``diffeomorphic``, PSMamba-Net_diff (8,408,807)."""
 

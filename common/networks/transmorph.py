@@ -14,8 +14,10 @@ from collections.abc import Sequence
 
 from common.blocks.swin import SwinStage
 from common.networks.trunk import RegistrationTrunk
+from common.switches import reads_switches
 
 
+@reads_switches
 class TransMorph(RegistrationTrunk):
     """TransMorph with (14,572,371 parameters) or without features (14,287,299); see ``RegistrationTrunk`` for the rest.
 

@@ -33,6 +33,7 @@ from common.convolution.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 from common.errors import InputError
 from common.networks.trunk import check_pair
 from common.spatial import integrate
+from common.switches import reads_switches
 
 PATCH_SIZE = 8
 TOKEN_VOXELS = 32  # the patch on features at a quarter of the resolution
@@ -97,6 +98,7 @@ class UpBlock(nn.Module):
         return self.conv2(self.join(x, skip))
 
 
+@reads_switches
 class ViTVNet(nn.Module):
     """ViT-V-Net. ``network(pair) -> ddf``; ``network.fields(pair)`` names the velocity as well where there is one."""
 

@@ -19,8 +19,10 @@ from torch import Tensor
 from common.blocks.vss import VSSStage
 from common.errors import InputError
 from common.networks.trunk import RegistrationTrunk
+from common.switches import reads_switches
 
 
+@reads_switches
 class VMambaMorph(RegistrationTrunk):
     """VMambaMorph with (9,641,558 parameters) or without features (9,352,371); see ``RegistrationTrunk`` for the rest.
 

@@ -21,8 +21,10 @@ from common.blocks.conv import DisplacementHead, read_out_head
 from common.blocks.features import ConvUNet
 from common.networks.trunk import check_pair, without_metadata
 from common.spatial import integrate
+from common.switches import reads_switches
 
 
+@reads_switches
 class VoxelMorph(nn.Module):
     """VoxelMorph; the defaults are MambaMorph's table row (327,331 parameters).
 

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from common.blocks.cross_unet import PATCH, CrossUNet
 from common.networks.trunk import check_pair
+from common.switches import reads_switches
 
 
+@reads_switches
 class XMorpher(nn.Module):
     """XMorpher, 15,093,891 parameters; depths 2,2,2,2 and mlp_ratio 2 make the 8,395,779 of MambaMorph's comparison."""
 

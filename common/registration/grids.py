@@ -24,6 +24,7 @@ from common.geometry import (
 from common.registration.clock import since_last_stage, stage
 from common.registration.validate import foreground_points
 from common.spatial.passes import passes_of
+from common.switches import reads_switches
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def same_image(first: Tensor, second: Tensor) -> bool:
     return float((first - second).abs().max()) <= SAME * level
 
 
+@reads_switches
 class ToNetworkGridd(Transform):
     """Put both images on one network grid: adds ``image`` (2, X, Y, Z) float32 in [0, 1], moving first, fixed second.
 

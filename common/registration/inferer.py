@@ -8,9 +8,10 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
 from common.spatial.passes import coarse_to_fine, passes_of
-from common.switches import switch
+from common.switches import reads_switches
 
 
+@reads_switches
 class AutocastInferer(SimpleInferer):
     """Run a network without gradients, in bfloat16 where asked for.
 
@@ -23,12 +24,12 @@ class AutocastInferer(SimpleInferer):
             its paper has it.
 
     Raises:
-        InputError: see ``passes_of``.
+        InputError: ``amp`` is no switch; see ``passes_of``.
     """
 
-    def __init__(self, amp: bool | str = False, passes: int | Sequence[int] = (1,)) -> None:
+    def __init__(self, amp: bool = False, passes: int | Sequence[int] = (1,)) -> None:
         super().__init__()
-        self.amp, self.passes = switch(amp), passes_of(passes)
+        self.amp, self.passes = amp, passes_of(passes)
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return ``network(inputs)`` in float32. (B, 2, X, Y, Z) -> (B, 3, X, Y, Z)."""

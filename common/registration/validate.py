@@ -14,6 +14,7 @@ from common.geometry.affines import Array
 from common.registration.clock import stage
 from common.registration.headers import Header
 from common.registration.load import LABEL_KEYS
+from common.switches import reads_switches
 
 #: Float32 holds whole numbers exactly below this.
 LARGEST_LABEL = 2**24
@@ -64,6 +65,7 @@ def _box(points: Array) -> str:
     return "foreground " + " ".join(f"{axis} {low:.0f}..{high:.0f}" for axis, low, high in ends) + " mm"
 
 
+@reads_switches
 class ValidatePaird(Transform):
     """Check a loaded pair, and note under ``identical_inputs`` whether both are one image at one place.
 

@@ -1,21 +1,11 @@
-"""What every configuration calls: switches, weights, precision."""
+"""What every configuration calls: weights, precision."""
 
 import pytest
 import torch
 
-from common.bundle import require_pairs, require_weights, switch
+from common.bundle import require_pairs, require_weights
 from common.errors import InputError
 from common.registration import AutocastInferer
-
-
-@pytest.mark.parametrize(("value", "expected"), [(True, True), ("true", True), ("False", False), (False, False)])
-def test_switches_are_read_as_text_and_as_booleans(value, expected):
-    assert switch(value) is expected
-
-
-def test_another_word_is_no_switch():
-    with pytest.raises(InputError, match=r"expected a switch to be true or false, got 'maybe'"):
-        switch("maybe")
 
 
 def test_weights_are_required_unless_they_are_not_wanted(tmp_path):
