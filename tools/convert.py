@@ -1,8 +1,6 @@
 """``python -m tools convert``: an authors' checkpoint becomes the state dict that a bundle loads strictly."""
 
-import contextlib
 import json
-import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from common.errors import InputError
+from common.writing import write_atomically
 from tools.key_map import KeyMap, load_key_map
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
@@ -161,20 +160,6 @@ def _parse_overrides(text: str | dict[str, Any] | None) -> dict[str, Any]:
     return overrides
 
 
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    """Write beside the final name first: a failure leaves nothing there."""
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(weights, part)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"cannot write {path}: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
 def _report(result: Conversion, network: nn.Module, source: str) -> None:
     print(f"converted {len(result.weights)} entries named as in {source}")
     reasons: dict[str, list[str]] = {}
@@ -214,6 +199,6 @@ def convert(bundle: str, checkpoint: str, output: str, network_def: str | None =
     check_complete(result, ours, source)
     weights = {key: result.weights[key].to(value.dtype).contiguous() for key, value in ours.items()}
     network.load_state_dict(weights, strict=True)
-    _save(weights, Path(output))
+    write_atomically(output, lambda path: torch.save(weights, path))
     _report(result, network, key_map.source)
     print(f"wrote {output}")

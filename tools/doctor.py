@@ -1,10 +1,10 @@
 """``python -m tools doctor``: what this machine has, which scan backends run here, and whether they are right."""
 
-import importlib.metadata
 import platform
 
 import torch
 
+from common.machine import processor, versions
 from common.scan import available_backends, select_backend
 from common.scan.selection import read_environment
 from common.scan.selftest import self_test
@@ -36,7 +36,7 @@ def _machine() -> list[str]:
     """Processor, threads and GPUs."""
     lines = ["machine", f"  system   {platform.platform()}, python {platform.python_version()}"]
     lines.append(
-        f"  cpu      {processor_name()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+        f"  cpu      {processor()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
     )
     if not torch.cuda.is_available():
         return [*lines, f"  gpu      none that torch {torch.__version__} can use"]
@@ -49,26 +49,10 @@ def _machine() -> list[str]:
     return lines
 
 
-def processor_name() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def package_version(name: str) -> str | None:
-    """The installed version, or None."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _packages() -> list[str]:
     """Versions of what the project uses and of what could speed it up."""
-    return ["packages", *(f"  {name:<16} {package_version(name) or 'not installed'}" for name in PACKAGES)]
+    found = versions(PACKAGES)
+    return ["packages", *(f"  {name:<16} {found.get(name, 'not installed')}" for name in PACKAGES)]
 
 
 def _backends(device: str) -> tuple[list[str], bool]:

@@ -2,8 +2,9 @@
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from common.machine import processor, versions
 
 DEFINITIONS = {
     "dice_nearest": "Dice, moving labels warped by nearest neighbour; absent in both maps: not scored, in one: 0",
@@ -32,7 +33,7 @@ DEFINITIONS = {
     "peak_megabytes": "largest resident memory of the process of one pair (10^6 bytes), Python and libraries included",
 }
 
-_PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "registration-bundles")
+_PACKAGES = ("python", "torch", "monai", "numpy", "scipy", "nibabel", "registration-bundles")
 
 
 def protocol(structures: Mapping[int, str] | None = None, **further: Any) -> dict[str, Any]:
@@ -52,17 +53,6 @@ def protocol(structures: Mapping[int, str] | None = None, **further: Any) -> dic
         "structures": {str(k): name for k, name in (structures or {}).items()},
         **further,
         "definitions": DEFINITIONS,
-        "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
-        "machine": f"{platform.machine()}, {platform.system()}",
+        "versions": versions(_PACKAGES),
+        "machine": f"{processor()}, {platform.system()}",
     }
-
-
-def package_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions; packages that are not installed are left out."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -4,19 +4,19 @@ A record is what ``evaluate_pair`` returns plus ``method``, ``pair`` and ``kind`
 ``seconds``, ``cpu_seconds`` and ``peak_megabytes``.
 """
 
-import csv
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.evaluation.scores import Record, score_names
 from common.statistics import one_way_anova, paired_t_tests, summarise, tukey_hsd
+from common.writing import save_json, write_csv
 
 COSTS = ("seconds", "cpu_seconds", "peak_megabytes")
 _IDENTITY = ("method", "pair", "kind")
+#: Significant digits of every number in the files.
+_DIGITS = 6
 
 
 def pair_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -109,54 +109,24 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]
     return "\n".join(lines) + "\n"
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV with a header line; whole file or none. No rows, no file."""
-    if not rows:
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows({k: plain(v) for k, v in row.items()} for row in rows)
-    os.replace(partial, path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write strict JSON, numbers to six digits (NaN and infinity become null); whole file or none."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
-    os.replace(partial, path)
-
-
-def plain(content: Any) -> Any:
-    """The content with NumPy numbers as Python's of six digits, and numbers that JSON has no word for as None."""
-    if isinstance(content, Mapping):
-        return {str(k): plain(v) for k, v in content.items()}
-    if isinstance(content, list | tuple):
-        return [plain(v) for v in content]
-    if hasattr(content, "item"):
-        content = content.item()
-    if isinstance(content, float):
-        return float(f"{content:.6g}") if math.isfinite(content) else None
-    return content
-
-
 def write_evaluation(folder: Path, records: Sequence[Record], names: Mapping[int, str], protocol: Any) -> None:
     """Write a run's files into ``folder``.
 
     ``pairs.csv`` (a row a method and pair), ``structures.csv`` (and structure), ``summary.csv`` (mean and SD over
     pairs), ``records/*.json`` (everything about one pair), ``evaluation.json`` (protocol, summary, comparisons, pairs).
     """
-    (folder / "records").mkdir(parents=True, exist_ok=True)
     for record in records:
-        write_json(folder / "records" / record_name(record["method"], record["pair"]), record)
+        save_record(folder, record)
     summary, rows = summary_rows(records), pair_rows(records)
-    write_csv(folder / "pairs.csv", rows)
-    write_csv(folder / "structures.csv", structure_rows(records, names))
-    write_csv(folder / "summary.csv", summary)
+    for name, table in (("pairs", rows), ("structures", structure_rows(records, names)), ("summary", summary)):
+        write_csv(table, folder / f"{name}.csv", _DIGITS)
     content = {"protocol": protocol, "summary": summary, "comparisons": comparisons(records), "pairs": rows}
-    write_json(folder / "evaluation.json", content)
+    save_json(content, folder / "evaluation.json", _DIGITS)
+
+
+def save_record(folder: Path, record: Record) -> None:
+    """Write everything about one pair and method into the folder's ``records``."""
+    save_json(record, folder / "records" / record_name(record["method"], record["pair"]), _DIGITS)
 
 
 def record_name(method: str, pair: str) -> str:

@@ -15,7 +15,7 @@ from common.evaluation.lists import read_landmarks, read_pairs, read_structures
 from common.evaluation.protocol import protocol
 from common.evaluation.scores import Record, evaluate_pair
 from common.evaluation.tables import summary_rows, write_evaluation
-from common.registration.save import peak_memory_mb
+from common.machine import peak_memory_mb
 
 logger = logging.getLogger(__name__)
 

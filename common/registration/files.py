@@ -1,13 +1,7 @@
-"""Result files: NIfTI images on the fixed grid, ITK displacement fields, and a folder that fills all at once or not."""
+"""Result files: NIfTI images on the fixed grid, ITK displacement fields, and the folder that they go to."""
 
-import json
-import os
-import shutil
 import tempfile
-import uuid
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -101,21 +95,6 @@ def field_as_ddf(path: str | Path) -> tuple[Tensor, Grid]:
     return lps_to_ddf(field, grid.affine), grid
 
 
-def save_json(content: dict[str, Any], path: Path) -> None:
-    """Write JSON; numbers that JSON lacks (NaN) become null."""
-    path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
 def check_writable(folder: str | Path) -> Path:
     """Return the folder as a path if files can be written there; create nothing that stays.
 
@@ -134,44 +113,3 @@ def check_writable(folder: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"output folder {target}: expected to write into {existing}, got {error.strerror}") from error
     return target
-
-
-def write_together(folder: Path, writers: dict[str, Callable[[Path], None]]) -> list[Path]:
-    """Write files into a hidden folder beside the target (inside, if it exists), then move them to their names.
-
-    Nothing incomplete ever has a final name: not after an error, and not after a kill, which leaves the hidden folder
-    ``.<name>.partial-*`` behind. The last file of ``writers`` moves last; an old one of that name goes before anything
-    moves, so that its presence says that the set is complete.
-
-    Args:
-        folder: where to; made if missing.
-        writers: a function of a path for every file name, in order.
-
-    Returns:
-        The final paths.
-    """
-    # An existing target may be a mount point: its parent then is another file system, or not ours to write in.
-    home = folder if folder.is_dir() else folder.parent
-    home.mkdir(parents=True, exist_ok=True)
-    hidden = home / f".{folder.name}.partial-{uuid.uuid4().hex[:8]}"
-    hidden.mkdir()
-    try:
-        for name, write in writers.items():
-            write(hidden / name)
-        return _publish(hidden, folder, list(writers))
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _publish(hidden: Path, folder: Path, names: list[str]) -> list[Path]:
-    if not folder.exists():
-        try:
-            os.rename(hidden, folder)
-            return [folder / name for name in names]
-        except OSError:  # somebody made it in between
-            pass
-    folder.mkdir(exist_ok=True)
-    (folder / names[-1]).unlink(missing_ok=True)
-    for name in names:
-        os.replace(hidden / name, folder / name)
-    return [folder / name for name in names]

@@ -1,11 +1,7 @@
 """Write what a registration gave: images, field, Jacobian and figures."""
 
-import platform
-import resource
-import sys
 import time
 from collections.abc import Hashable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +12,9 @@ from monai.transforms import Transform
 from torch import Tensor
 
 from common.geometry import ddf_to_lps, foreground_mask, lengths, resample
+from common.machine import peak_memory_mb, versions
 from common.registration.clock import stage
-from common.registration.files import check_writable, read_field, save_field, save_json, save_like, write_together
+from common.registration.files import check_writable, read_field, save_field, save_like
 from common.registration.grids import grid_of, through
 from common.registration.measures import (
     PROTOCOL,
@@ -27,9 +24,12 @@ from common.registration.measures import (
     jacobian_map,
     similarity,
 )
+from common.writing import json_text, write_together
 
 #: Packages whose versions stand in ``metrics.json``.
-PACKAGES = ("registration-bundles", "monai", "torch", "numpy", "scipy", "nibabel", "itk-core", "numba", "mamba-ssm")
+PACKAGES = (
+    "python", "registration-bundles", "monai", "torch", "numpy", "scipy", "nibabel", "itk-core", "numba", "mamba-ssm",
+)  # fmt: skip
 
 
 class SaveRegistrationd(Transform):
@@ -130,22 +130,5 @@ class SaveRegistrationd(Transform):
         metrics["seconds"] = {name: round(seconds, 3) for name, seconds in clock.items()}
         metrics["peak_memory_mb"] = peak_memory_mb()
         metrics["protocol"] = PROTOCOL
-        metrics["versions"] = versions()
-        save_json(metrics, path)
-
-
-def peak_memory_mb() -> float:
-    """Largest resident set of this process so far, in MB (10^6 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on, as far as they are installed."""
-    out = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            out[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return out
+        metrics["versions"] = versions(PACKAGES)
+        path.write_text(json_text(metrics), encoding="utf-8")

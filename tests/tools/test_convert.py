@@ -156,7 +156,7 @@ def test_unknown_bundles_and_definitions(tmp_path):
 def test_an_output_that_cannot_be_written(tmp_path):
     torch.save(authors_state(VoxelMorph(**UNET)), tmp_path / "authors.pt")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match=r"model.pt: expected to write this file, got: (File exists|Not a directory)"):
         convert(
             make_bundle(tmp_path, "VoxelMorph", **UNET),
             str(tmp_path / "authors.pt"),

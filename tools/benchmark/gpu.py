@@ -1,8 +1,5 @@
 """``python -m tools gpu_checks``: everything that needs a GPU, in one run, written down with hardware and versions."""
 
-import importlib.metadata
-import json
-import platform
 import re
 import shutil
 import subprocess
@@ -15,6 +12,8 @@ from typing import Any
 import torch
 
 from common.errors import InputError
+from common.machine import versions
+from common.writing import save_json
 from tools.benchmark import gpu_timing as timing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,13 +90,9 @@ def _guarded(step) -> Any:
 
 def machine(device: str) -> dict[str, Any]:
     """Date, versions and hardware."""
-    versions = {}
-    for name in ("torch", "triton", "monai", "mamba-ssm", "causal-conv1d"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    found = {"date": datetime.now(timezone.utc).date().isoformat(), "python": platform.python_version(), **versions}
+    names = ("python", "torch", "triton", "monai", "mamba-ssm", "causal-conv1d")
+    installed = {**dict.fromkeys(names, "not installed"), **versions(names)}
+    found = {"date": datetime.now(timezone.utc).date().isoformat(), **installed}
     if device == "cpu":
         return found | {"device": "CPU: a trial of the script, not a GPU record"}
     properties = torch.cuda.get_device_properties(0)
@@ -150,7 +145,7 @@ def sweep_tiles(sizes, device: str, repeats: int) -> list[dict[str, Any]]:
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
     """Write the record as JSON and as a page."""
-    (folder / "gpu_checks.json").write_text(json.dumps(record, indent=1) + "\n")
+    save_json(record, folder / "gpu_checks.json")
     (folder / "gpu_checks.md").write_text(page(record))
 
 

@@ -1,7 +1,6 @@
 """``python -m tools benchmark network``: CPU seconds and peak memory of forward passes, with random weights."""
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -13,7 +12,8 @@ import torch
 
 from common import networks
 from common.errors import InputError
-from tools.doctor import package_version, processor_name
+from common.machine import peak_memory_mb, processor, versions
+from common.writing import save_json
 
 # what the authors' own code took for the same network and volume (CPU seconds, peak resident GB, measured beforehand
 # on a Zen 5 processor with AVX-512, two threads, python-loop scan): another machine, so a bar and not a ratio
@@ -71,13 +71,13 @@ def benchmark_network(
         print(rows[-1])
     record = {
         "protocol": f"one pair, random weights, inference mode, {threads} threads, one process a row, compiled kernels",
-        "processor": processor_name(),
-        "versions": {n: package_version(n) for n in ("torch", "monai", "numba")},
+        "processor": processor(),
+        "versions": versions(("torch", "monai", "numba")),
         "rows": rows,
     }
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "network_cpu.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    save_json(record, folder / "network_cpu.json")
     (folder / "network_cpu.md").write_text(markdown(record), encoding="utf-8")
     print(f"wrote {folder}/network_cpu.md, network_cpu.json")
 
@@ -115,17 +115,17 @@ def print_forward(
             taken.append((time.process_time() - start, time.perf_counter() - wall))
     taken.sort()
     seconds, wall = taken[len(taken) // 2]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory_mb() * 1e6 / 2**30
     print(json.dumps({"cpu_seconds": seconds, "wall_seconds": wall, "peak_gib": peak}))
 
 
 def markdown(record: dict[str, Any]) -> str:
     """The record as a page."""
-    versions = ", ".join(f"{n} {v}" for n, v in record["versions"].items() if v)
+    packages = ", ".join(f"{n} {v}" for n, v in record["versions"].items())
     lines = [
         "# Networks on the CPU",
         "",
-        f"{record['protocol']}. {record['processor']}; {versions}. Peak memory is that of the whole process.",
+        f"{record['protocol']}. {record['processor']}; {packages}. Peak memory is that of the whole process.",
         "",
         "| network | volume | precision | CPU seconds | wall seconds | peak GiB | authors' code: CPU s, GB |",
         "|---|---|---|---|---|---|---|",

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from common.errors import InputError
 from common.evaluation import evaluate_pair, protocol, read_landmarks, read_pairs, read_structures, write_evaluation
-from common.evaluation.protocol import package_versions
-from common.evaluation.tables import record_name, write_json
+from common.evaluation.tables import record_name, save_record
+from common.machine import versions
 from tools.benchmark.peers import PEERS, Peer
 from tools.benchmark.peers.bundle import BUNDLES, bundle_digest, bundle_names
 from tools.benchmark.peers.worker import find_method
@@ -78,7 +78,7 @@ def benchmark_registration(
                 failures.append({"method": peer.title, "pair": pair["name"], "error": record["error"]})
                 print(f"{peer.name}, {pair['name']}: failed: {record['error']}", flush=True)
                 continue
-            write_json(folder / "records" / record_name(peer.name, pair["name"]), record)
+            save_record(folder, record)
         records.append(record)
         dice = record["scores"].get("dice_nearest", float("nan"))
         print(f"{peer.name}, {pair['name']}: Dice {dice:.4f}, {record['cpu_seconds']:.1f} CPU s", flush=True)
@@ -105,12 +105,12 @@ def _job(method: str, pair: dict[str, Any], threads: int) -> dict[str, Any]:
     job = {"method": method, "fixed": pair["fixed"], "moving": pair["moving"], "threads": threads}
     if method in PEERS:
         distribution = PEERS[method].distribution
-        return job | {"version": package_versions((distribution,)).get(distribution, "") if distribution else ""}
+        return job | {"version": versions((distribution,)).get(distribution, "") if distribution else ""}
     return job | {"bundle": bundle_digest(method)}
 
 
 def _earlier(folder: Path, peer: Peer, pair: dict[str, Any], job: dict[str, Any]) -> dict[str, Any] | None:
-    path = folder / "records" / record_name(peer.name, pair["name"])
+    path = folder / "records" / record_name(peer.title, pair["name"])
     if not path.is_file():
         return None
     record = json.loads(path.read_text())
@@ -145,7 +145,7 @@ def _run(
         ddf = np.load(folder / "ddf.npy")
     if keep is not None:
         (keep / "fields").mkdir(exist_ok=True)
-        np.save(keep / "fields" / record_name(peer.name, pair["name"]).replace(".json", ".npy"), ddf)
+        np.save(keep / "fields" / record_name(peer.title, pair["name"]).replace(".json", ".npy"), ddf)
     return {
         "method": peer.title,
         "pair": pair["name"],
@@ -189,5 +189,5 @@ def _protocol(
         threads=threads,
         start="pairs are affinely aligned; every method does its deformable stage only",
         methods={peer.title: peer.settings for peer in chosen},
-        tools=package_versions(tuple({peer.distribution for peer in chosen if peer.distribution})),
+        tools=versions({peer.distribution for peer in chosen if peer.distribution}),
     )

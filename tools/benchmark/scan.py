@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from common.machine import processor, versions
 from common.scan import available_backends, selective_scan
-from tools.doctor import package_version, processor_name
+from common.writing import save_json
 
 SIZES = ((192, 16128), (384, 13440), (192, 107520))  # inner channels and tokens of MambaMorph's stages
 LAYOUTS = ("channel-first", "channel-last")
@@ -66,10 +67,10 @@ def benchmark_scan(
             row["memory"] = peak_memory(row["scan"], row["channels"], row["length"], row["layout"])
     record = {
         "protocol": "CPU seconds of the process, medians of interleaved runs; B=1, N=16, float32, no gate",
-        "processor": processor_name(),
+        "processor": processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": threads,
-        "versions": {n: package_version(n) for n in ("torch", "numba", "mambapy")},
+        "versions": versions(("torch", "numba", "mambapy")),
         "copy_bandwidth": copy_bandwidth(),
         "errors": {f"L={length}": errors("cpu", length) for length in sorted({s[1] for s in sizes})},
         "rows": rows,
@@ -219,7 +220,7 @@ def copy_bandwidth(numbers: int = 1 << 25) -> float:
 
 def _write(record: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "scan_cpu.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    save_json(record, folder / "scan_cpu.json")
     (folder / "scan_cpu.md").write_text(markdown(record), encoding="utf-8")
     _plot(record, folder / "scan_cpu.png")
     print(f"wrote {folder}/scan_cpu.md, scan_cpu.json, scan_cpu.png")
@@ -227,12 +228,12 @@ def _write(record: dict[str, Any], folder: Path) -> None:
 
 def markdown(record: dict[str, Any]) -> str:
     """The record as a page."""
-    versions = ", ".join(f"{n} {v}" for n, v in record["versions"].items() if v)
+    packages = ", ".join(f"{n} {v}" for n, v in record["versions"].items())
     lines = [
         "# Selective scan on the CPU",
         "",
         f"{record['protocol']}.",
-        f"{record['processor']} ({record['capability']}), {record['threads']} thread(s); {versions}.",
+        f"{record['processor']} ({record['capability']}), {record['threads']} thread(s); {packages}.",
         "In brackets: times the CPU seconds of our compiled backend (`cpu`). Memory: peak above the inputs, in",
         "tensors of channels x L. Share of the memory roof: u, delta, B, C read and out written once, at the speed of",
         f"a plain copy ({record['copy_bandwidth'] / 1e9:.1f} GB/s); updates: states advanced per CPU second, forward.",

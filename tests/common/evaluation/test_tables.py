@@ -11,11 +11,9 @@ from common.evaluation.tables import (
     comparisons,
     markdown_table,
     pair_rows,
-    plain,
     record_name,
     structure_summary,
     summary_rows,
-    write_csv,
 )
 
 
@@ -83,18 +81,7 @@ def test_files(tmp_path: Path) -> None:
         "dice_nearest": "0.4",
     }
     assert json.loads((tmp_path / "records" / "x__p1.json").read_text())["structures"]["2"] == {"dice_nearest": 0.6}
-    assert not list(tmp_path.glob("**/*.part"))
-
-
-def test_no_rows_no_file(tmp_path: Path) -> None:
-    write_csv(tmp_path / "empty.csv", [])
-    assert not (tmp_path / "empty.csv").exists()
-
-
-def test_plain_numbers() -> None:
-    content = plain({1: np.float32(0.1), "b": [np.int64(3), float("inf"), (1.23456789,)], "c": None, "d": "x"})
-    assert content == {"1": 0.1, "b": [3, None, [1.23457]], "c": None, "d": "x"}
-    assert json.dumps(content, allow_nan=False)
+    assert not list(tmp_path.glob("**/.*"))
 
 
 def test_names_of_files_are_safe() -> None:

@@ -36,7 +36,8 @@ def test_one_run_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert content["protocol"]["grid"] == [20, 18, 22] and content["protocol"]["spacing_mm"] == [2, 2, 2]
     for name in ("dice_by_structure_1.png", "dice_against_time.png", "pairs.csv"):
         assert (out / name).stat().st_size > 0
-    assert np.load(out / "fields" / "none__s0_to_s1.npy").shape == (3, 20, 18, 22)
+    assert np.load(out / "fields" / "affine_start_only__s0_to_s1.npy").shape == (3, 20, 18, 22)
+    assert len(list((out / "records").iterdir())) == 3
 
     monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("a record that is there was made again"))
     benchmark_registration(str(tmp_path / "list.json"), str(out), "none", resume=True)

@@ -6,7 +6,6 @@ peak memory holds nothing of the others.
 
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
+from common.machine import peak_memory_mb
 from tools.benchmark.peers.base import Images, Peer
 from tools.benchmark.peers.bundle import bundle_method, bundle_names
 from tools.benchmark.peers.registry import PEERS
@@ -32,16 +32,6 @@ def find_method(name: str) -> Peer:
     raise InputError(f"method {name!r}: expected one of {', '.join([*bundle_names(), *PEERS])}")
 
 
-def peak_megabytes() -> float:
-    """Largest resident memory of this process in 10^6 bytes, without what it inherited from its parent."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
-    except (OSError, StopIteration):
-        scale = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
-
-
 def main(job: Path) -> None:
     """Run the job and leave ``ddf.npy`` and ``result.json`` beside it."""
     task = json.loads(job.read_text())
@@ -57,7 +47,7 @@ def main(job: Path) -> None:
         **images.notes,
         "call_seconds": seconds,
         "cpu_seconds": spent.user + spent.system + spent.children_user + spent.children_system,
-        "peak_megabytes": peak_megabytes(),
+        "peak_megabytes": peak_memory_mb(),
     }
     (job.parent / "result.json").write_text(json.dumps(result))
 
