@@ -1,1 +1,1 @@
-"""Kernels that numba compiles: threads and caches for them, and vectors of sixteen numbers inside them."""
+"""Kernels that numba compiles: how they are declared and kept, their threads, and vectors of sixteen numbers."""

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.compiled.jobs import compile_notice, importable, run_jobs
+from common.compiled.compiling import compile_notice, importable
+from common.compiled.jobs import run_jobs
+from common.compiled.width import WIDTH
 
-_LANES = 16
 # Weights of the near and the far coarse neighbour of a fine voxel.
 INTERPOLATION = {"trilinear": (0.75, 0.25), "nearest": (1.0, 0.0)}
 
@@ -31,7 +32,7 @@ def fits(x: Tensor, channels: int) -> bool:
     """Tell whether the kernels can compute a result of ``channels`` channels from ``x``, gradients aside."""
     recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
     kinds = (torch.float32, torch.bfloat16)
-    return x.device.type == "cpu" and x.dtype in kinds and channels % _LANES == 0 and not recorded and importable()
+    return x.device.type == "cpu" and x.dtype in kinds and channels % WIDTH == 0 and not recorded and importable()
 
 
 def flat_view(x: Tensor) -> np.ndarray[Any, Any]:

@@ -8,7 +8,7 @@ them up once. The tests hold both to ``compose`` and what autograd makes of it.
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled.jobs import cached_njit
+from common.compiled.compiling import cached_njit
 
 
 @cached_njit(nogil=True, fastmath={"contract", "nsz"})

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.compiled.jobs import importable, run_jobs
+from common.compiled.compiling import importable
+from common.compiled.jobs import run_jobs
 
 #: Rows of one job; a volume of 96 rows keeps two threads evenly busy.
 ROWS = 8

@@ -8,7 +8,6 @@ and then back. Gradients of B and C are summed over the tiles lane by lane and o
 import numpy as np
 
 from common.compiled.lanes import (
-    WIDTH,
     accumulate64,
     add,
     exp2_product,
@@ -23,6 +22,7 @@ from common.compiled.lanes import (
     times,
     zeros,
 )
+from common.compiled.width import WIDTH
 from common.scan.cpu.tiles import (
     BUFFER,
     STEPS,

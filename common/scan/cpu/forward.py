@@ -9,7 +9,6 @@ state between chunks lies in memory.
 import numpy as np
 
 from common.compiled.lanes import (
-    WIDTH,
     exp2_product,
     fma,
     load,
@@ -18,6 +17,7 @@ from common.compiled.lanes import (
     splat,
     store,
 )
+from common.compiled.width import WIDTH
 from common.scan.cpu.tiles import (
     BUFFER,
     STEPS,

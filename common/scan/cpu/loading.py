@@ -4,7 +4,7 @@ import functools
 import threading
 from collections.abc import Callable
 
-from common.compiled.jobs import compile_notice
+from common.compiled.compiling import compile_notice
 
 _lock = threading.Lock()
 

@@ -7,10 +7,8 @@ channel-first rows are transposed in registers, the rest is picked one by one. A
 
 from pathlib import Path
 
-from common.compiled import lanes
-from common.compiled.jobs import cached_njit
+from common.compiled.compiling import lane_kernels
 from common.compiled.lanes import (
-    WIDTH,
     add,
     load,
     mul,
@@ -20,13 +18,11 @@ from common.compiled.lanes import (
     store,
     transpose,
 )
+from common.compiled.width import WIDTH
 
 STEPS = 32
 BUFFER = STEPS * WIDTH  # floats of one (STEPS, 16) buffer
-# Every kernel holds the code of the vector operations and of the tiles: its copy on disk is stale when they change.
-compiled = cached_njit(
-    depends=[Path(lanes.__file__), Path(__file__)], nogil=True, error_model="numpy", boundscheck=False
-)
+compiled = lane_kernels(depends=[Path(__file__)])
 
 
 @compiled

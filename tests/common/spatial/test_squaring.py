@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.compiled import jobs as compiled
+from common.compiled import compiling
 from common.spatial import compose, integrate
 from common.spatial.squaring import _reach, can_square_compiled, square_compiled
 from tests.conftest import smooth_ddf
@@ -114,8 +114,8 @@ def test_importable_survives_a_broken_installation(monkeypatch):
     def broken(name):
         raise OSError("numba is half installed")
 
-    monkeypatch.setattr(compiled.importlib, "import_module", broken)
-    assert compiled.importable.__wrapped__() is False
+    monkeypatch.setattr(compiling.importlib, "import_module", broken)
+    assert compiling.importable.__wrapped__() is False
 
 
 def test_a_field_that_is_not_finite_does_not_crash():

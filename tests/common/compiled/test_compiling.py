@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from common.compiled.jobs import cached_njit
+from common.compiled.compiling import cached_njit
 
 
 def test_code_on_disk_is_stale_when_what_it_contains_changes(tmp_path: Path) -> None:

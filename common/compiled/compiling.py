@@ -1,0 +1,82 @@
+"""How a kernel is declared: compiled by numba, said aloud when that happens, kept on disk."""
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+_HERE = Path(__file__).parent
+
+
+@functools.cache
+def importable() -> bool:
+    """Whether numba can be imported; without it plain PyTorch does the work."""
+    try:
+        importlib.import_module("numba")
+    except Exception:  # a broken installation fails in many ways, and none of them may stop a registration
+        return False
+    return True
+
+
+def cached_njit(depends: Sequence[Path] = (), **options: Any) -> Callable[[Callable[..., None]], Any]:
+    """``numba.njit`` that keeps compiled code on disk, or only in memory where no folder for it can be written.
+
+    Args:
+        depends: source files whose code ends up inside the function. Numba looks at the date of the function's own
+            file only; with these the code on disk counts as stale when the text of any of them changes.
+        options: of ``njit``.
+    """
+    from numba import njit
+
+    def decorate(function: Callable[..., None]) -> Any:
+        try:
+            kernel = njit(cache=True, **options)(function)
+        except RuntimeError:  # "no locator available": neither the package's folder nor the user's cache is writable
+            return njit(**options)(function)
+        if depends:
+            text = b"".join(path.read_bytes() for path in (Path(inspect.getfile(function)), *depends))
+            with contextlib.suppress(AttributeError):  # where numba renames its internals, its own check remains
+                kernel._cache._cache_file._source_stamp = hashlib.sha256(text).hexdigest()
+        return kernel
+
+    return decorate
+
+
+def lane_kernels(depends: Sequence[Path] = ()) -> Callable[[Callable[..., None]], Any]:
+    """The decorator of kernels that are made of ``lanes``: releases the GIL, checks no bounds, divides by zero as IEEE.
+
+    Args:
+        depends: as in ``cached_njit``, besides the lanes themselves.
+    """
+    own = [_HERE / "lanes.py", _HERE / "width.py"]
+    return cached_njit([*own, *depends], nogil=True, error_model="numpy", boundscheck=False)
+
+
+@contextlib.contextmanager
+def compile_notice(name: str) -> Iterator[None]:
+    """Log before the first function is really compiled, and how long it took; loading from disk stays silent."""
+    from numba.core import event
+
+    class Listener(event.Listener):
+        began = 0.0
+
+        def on_start(self, event) -> None:
+            if not self.began:
+                self.began = time.perf_counter()
+                logger.warning("compiling the CPU kernel %s, once on this machine (about ten seconds)", name)
+
+        def on_end(self, event) -> None:
+            pass
+
+    listener = Listener()
+    with event.install_listener("numba:compile", listener):
+        yield
+    if listener.began:
+        logger.info("compiled %s in %.1f s", name, time.perf_counter() - listener.began)
