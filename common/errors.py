@@ -1,4 +1,7 @@
-"""The one exception for what a user's input causes."""
+"""The one exception for what a user's input causes, and the word that a typing error was near to."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -17,3 +20,13 @@ def find_input_error(error: BaseException | None) -> "InputError | None":
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
+
+
+def nearest(word: str, known: Iterable[str], prefix: str = "--") -> str:
+    """Return `` (did you mean --fixed?)`` for a word that resembles a known one, else nothing.
+
+    >>> nearest("outptu", ["fixed", "output"])
+    ' (did you mean --output?)'
+    """
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f" (did you mean {prefix}{close[0]}?)" if close else ""

@@ -1,36 +1,119 @@
-"""``python -m tools <command> ...``: one function per command, imported only when it is called."""
+"""``python -m tools <command> ...``: one function a command, imported only when it runs."""
 
 import importlib
 import sys
+from typing import Any, TypeAlias
 
-import fire
+from common import __version__
+from common.errors import find_input_error, nearest
+from tools.arguments import UsageError, literal_or_text, match_words, readers
+from tools.command import Command, program, read_command, wrapped
+from tools.streams import LastingStream
 
-from common.errors import InputError
+Commands: TypeAlias = dict[str, Any]
 
-# command -> module that holds a function of the same name
-COMMANDS: dict[str, str] = {
-    "benchmark": "tools.benchmark",
-    "convert": "tools.convert",
-    "datalist": "tools.datalist",
-    "demo": "tools.demo",
-    "doctor": "tools.doctor",
-    "gpu_checks": "tools.benchmark.gpu",
-    "picture": "tools.picture",
+# command -> "module:function"; a group of commands is a dictionary of them. Options, types and help are those of the
+# function (tools/command.py).
+COMMANDS: Commands = {
+    "benchmark": {
+        "network": "tools.benchmark.network:benchmark_network",
+        "registration": "tools.benchmark.registration:benchmark_registration",
+        "scan": "tools.benchmark.scan:benchmark_scan",
+    },
+    "convert": "tools.convert:convert",
+    "datalist": "tools.datalist:datalist",
+    "demo": "tools.demo:demo",
+    "doctor": "tools.doctor:doctor",
+    "gpu_checks": "tools.benchmark.gpu:gpu_checks",
+    "picture": "tools.picture:picture",
 }
+_HELP = ("-h", "--help")
 
 
-def main() -> None:
-    """Dispatch to the command named first; a user's mistake ends in one line and exit code 1."""
-    if len(sys.argv) < 2 or sys.argv[1].replace("-", "_") not in COMMANDS:
-        print("usage: python -m tools <command> [options]\ncommands: " + ", ".join(sorted(COMMANDS)))
-        sys.exit(0 if len(sys.argv) > 1 and sys.argv[1] in ("-h", "--help") else 2)
-    name = sys.argv[1].replace("-", "_")
-    command = getattr(importlib.import_module(COMMANDS[name]), name)
+def main() -> int:
+    """Run what ``sys.argv`` asks for.
+
+    Returns:
+        Exit code: 0, 1 for a user's mistake, 2 for a wrong call, 130 after Ctrl-C. A mistake ends in one line.
+    """
+    sys.stdout, sys.stderr = (LastingStream(s) if s else s for s in (sys.stdout, sys.stderr))  # type: ignore[assignment]
     try:
-        fire.Fire(command, command=sys.argv[2:], name=f"python -m tools {name}")
-    except InputError as error:
-        sys.exit(f"error: {error}")
+        return _run(sys.argv[1:])
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        cause = find_input_error(error)
+        if cause is None:
+            raise
+        sys.stdout.flush()
+        print(f"error: {cause}", file=sys.stderr)
+        return 2 if isinstance(cause, UsageError) else 1
+
+
+def _run(words: list[str]) -> int:
+    name, found, rest = find(words)
+    asks_help = any(word in _HELP for word in rest[: rest.index("--") if "--" in rest else None])
+    if isinstance(found, dict):
+        if not name and rest[:1] == ["--version"]:
+            print(f"registration-bundles {__version__}")
+            return 0
+        if rest and not asks_help:
+            known = nearest(rest[0].replace("-", "_"), found, prefix="") or f": expected one of {', '.join(found)}"
+            raise UsageError(f"unknown command {' '.join([*name.split(), rest[0]])}{known}")
+        print(listing(name, found), file=sys.stdout if asks_help else sys.stderr)
+        return 0 if asks_help else 2
+    command = read_command(name, found)
+    if asks_help:
+        print(command.help())
+    else:
+        call(command, rest)
+    return 0
+
+
+def find(words: list[str]) -> tuple[str, str | Commands, list[str]]:
+    """Follow the words into ``COMMANDS``: the name so far, the target or group there, and the words that are left."""
+    found: str | Commands = COMMANDS
+    names: list[str] = []
+    for word in words:
+        name = word.replace("-", "_")
+        if isinstance(found, str) or name not in found:
+            break
+        found = found[name]
+        names.append(name)
+    return " ".join(names), found, words[len(names) :]
+
+
+def call(command: Command, words: list[str]) -> None:
+    """Call a command's function by fire, with every word at its option and read by the option's type."""
+    given = match_words(command, words)  # a wrong call is known before anything heavy is imported
+    function = getattr(importlib.import_module(command.module), command.function)
+    import fire
+
+    fire.decorators.SetParseFn(literal_or_text)(function)  # for what a function takes as **keywords
+    fire.decorators.SetParseFns(**readers(command))(function)
+    fire.Fire(function, [f"--{name}={text}" for name, text in given.items()], f"{program()} {command.name}")
+
+
+def listing(name: str, group: Commands) -> str:
+    """Every command of a group with one line of what it does."""
+    targets = dict(_targets(name, group))
+    width = max(map(len, targets))
+    lines = [
+        wrapped(read_command(full, target).summary, f"  {full:<{width}}  ", " " * (width + 4))
+        for full, target in targets.items()
+    ]
+    usage = f"usage: {program()}{' ' + name if name else ''} COMMAND [options]"
+    return "\n".join([usage, "", *lines, "", f"{program()} COMMAND --help shows a command's options."])
+
+
+def _targets(name: str, group: Commands) -> list[tuple[str, str]]:
+    found = []
+    for key, value in sorted(group.items()):
+        full = f"{name} {key}".strip()
+        found += [(full, value)] if isinstance(value, str) else _targets(full, value)
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

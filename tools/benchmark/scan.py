@@ -49,7 +49,8 @@ def benchmark_scan(
         sizes: pairs (channels, L).
         peers: names with commas between them, out of reference, chunked, mambapy (its parallel scan, from PyPI).
         threads: threads of torch and of our backend.
-        repeats: runs of our backend; slow_repeats: runs of each peer.
+        repeats: runs of our backend.
+        slow_repeats: runs of each peer.
         peer_limit: mambapy holds every state of every step in memory; beyond this many channels * L it is left out.
         memory: measure the peak memory too, in a process of its own for each entry (Linux).
     """

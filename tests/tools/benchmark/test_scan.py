@@ -6,13 +6,13 @@ import pytest
 
 from common.errors import InputError
 from common.scan import available_backends
-from tools.benchmark import benchmark, network, scan
+from tools.benchmark import network, scan
 
 
 @pytest.mark.skipif(not available_backends("cpu")["cpu"][0], reason="needs the compiled CPU scan")
 def test_scan_writes_a_table_its_numbers_and_a_plot(tmp_path):
     options = {"sizes": ((20, 70),), "peers": "reference,chunked,unknown", "repeats": 2, "memory": False}
-    benchmark("scan", output_dir=str(tmp_path), **options)
+    scan.benchmark_scan(output_dir=str(tmp_path), **options)
     record = json.loads((tmp_path / "scan_cpu.json").read_text())
     assert {row["scan"] for row in record["rows"]} == {"cpu", "reference", "chunked"}
     assert {row["layout"] for row in record["rows"]} == {"channel-first", "channel-last"}
@@ -42,18 +42,6 @@ def test_networks_are_those_of_the_bundles():
     assert ours.state_dict().keys() == network.build("PSMambaNet", '{"diffeomorphic": true}').state_dict().keys()
     with pytest.raises(InputError, match=r"expected a bundle's folder name or one of .*, got 'nothing'"):
         network.build("nothing")
-
-
-@pytest.mark.parametrize(
-    ("subject", "options", "text"),
-    [
-        ("speed", {}, "expected one of scan, network, registration, got 'speed'"),
-        ("scan", {"size": 3}, "unknown option size; expected output_dir, sizes"),
-    ],
-)
-def test_refuses_what_it_does_not_know(subject, options, text):
-    with pytest.raises(InputError, match=text):
-        benchmark(subject, **options)
 
 
 def test_peers_that_are_not_installed_are_left_out(monkeypatch):

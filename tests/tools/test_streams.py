@@ -1,0 +1,28 @@
+"""A reader that leaves does not stop the writer."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.streams import LastingStream
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+def test_what_nobody_reads_is_dropped():
+    reader, writer = os.pipe()
+    stream = LastingStream(os.fdopen(writer, "w"))
+    os.close(reader)
+    for _ in range(3):
+        stream.write("x" * 100_000)
+        stream.flush()
+    stream.close()
+
+
+def test_what_is_read_arrives(tmp_path: Path):
+    with (tmp_path / "out").open("w") as file:
+        stream = LastingStream(file)
+        print("text", file=stream, flush=True)
+        assert stream.isatty() is False and stream.fileno() == file.fileno()
+    assert (tmp_path / "out").read_text() == "text\n"
