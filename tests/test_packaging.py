@@ -1,0 +1,57 @@
+"""A wheel: it holds every file that a command reads, and its commands run where there is no checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import setuptools
+
+from tests.bundles.conftest import ROOT
+
+PACKAGES = ("common", "tools")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Build from a copy, so that nothing is left in the checkout."""
+    if int(setuptools.__version__.split(".")[0]) < 77:
+        pytest.skip("pyproject.toml asks for setuptools 77 or newer")
+    source = tmp_path_factory.mktemp("source")
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    target = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(target)]
+    subprocess.run([*command, str(source)], check=True, cwd=target, capture_output=True, timeout=300)
+    return next(target.glob("*.whl"))
+
+
+def test_every_file_is_in_it(wheel: Path):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    files = {p for name in PACKAGES for p in (ROOT / name).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    missing = sorted(str(p.relative_to(ROOT)) for p in files if p.relative_to(ROOT).as_posix() not in held)
+    assert not missing, f"setup.cfg's package_data leaves out {missing}"
+    assert not [name for name in held if name.startswith(("tests/", "bundles/", "docs/"))]
+
+
+def test_its_commands_run_without_a_checkout(wheel: Path, tmp_path: Path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    program = """
+import sys, common, tools
+from tools.__main__ import main
+print(common.__file__, tools.__file__)
+sys.argv[0] = "registration-bundles"
+sys.exit(main())"""
+    for words in (["--version"], ["--help"], ["convert", "--help"]):
+        command = [sys.executable, "-c", program, *words]
+        done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=300)
+        first, *lines = done.stdout.splitlines()
+        assert done.returncode == 0 and done.stderr == ""
+        assert first.count(str(tmp_path)) == 2
+    assert lines[0].startswith("usage: registration-bundles convert BUNDLE CHECKPOINT OUTPUT")
