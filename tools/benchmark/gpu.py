@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +30,7 @@ def gpu_checks(
     networks: bool = True,
     repeats: int = 20,
     device: str = "cuda",
-    sizes: tuple[tuple[int, int], ...] = SIZES,
+    sizes: Sequence[Sequence[int]] = SIZES,
     volume_limit: int | None = None,
 ) -> None:
     """Run every check that is open without a GPU; write gpu_checks.md and gpu_checks.json.
@@ -77,7 +78,7 @@ def gpu_checks(
     print(f"gpu_checks: wrote {folder / 'gpu_checks.md'}")
 
 
-def _guarded(step) -> Any:
+def _guarded(step: Callable[[], Any]) -> Any:
     """Run a step; a failure is recorded in its place and does not lose the others."""
     try:
         return step()
@@ -116,7 +117,7 @@ def run_tests() -> dict[str, Any]:
     return {"passed": done.returncode == 0, "summary": summary} | ({"output": lines[-60:]} if done.returncode else {})
 
 
-def sweep_tiles(sizes, device: str, repeats: int) -> list[dict[str, Any]]:
+def sweep_tiles(sizes: Sequence[Sequence[int]], device: str, repeats: int) -> list[dict[str, Any]]:
     """Time the Triton scan with other shapes of a thread's tile and other chunk lengths, one changed at a time."""
     from common.scan.triton import launch, plan
 

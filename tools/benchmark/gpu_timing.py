@@ -4,7 +4,7 @@ import functools
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 
 
 def scan_inputs(
-    batch: int, channels: int, length: int, states: int, device: str, dtype=torch.float32
+    batch: int, channels: int, length: int, states: int, device: str, dtype: torch.dtype = torch.float32
 ) -> dict[str, Tensor]:
     """Random inputs as a Mamba block makes them: A = -1..-N, step sizes around 0.01."""
     generator = torch.Generator(device).manual_seed(0)
@@ -125,7 +125,9 @@ def scan_peers(device: str) -> dict[str, Callable[..., Tensor]]:
     return peers | {"mamba_ssm": functools.partial(selective_scan_fn, delta_softplus=True)}
 
 
-def compare_scans(sizes, states: int, batches, device: str, repeats: int, bandwidth: float) -> list[dict[str, Any]]:
+def compare_scans(
+    sizes: Sequence[Sequence[int]], states: int, batches: Sequence[int], device: str, repeats: int, bandwidth: float
+) -> list[dict[str, Any]]:
     """One row per size, batch, dtype, direction and implementation: time, share of the bandwidth limit, memory."""
     rows = []
     for dtype in (torch.float32, torch.bfloat16):
@@ -150,7 +152,7 @@ def _without_graph(scan: Callable[..., Tensor], given: dict[str, Tensor]) -> Ten
         return scan(**given)
 
 
-def directions(peers, given: dict[str, Tensor]) -> dict[str, dict[str, Work]]:
+def directions(peers: dict[str, Callable[..., Tensor]], given: dict[str, Tensor]) -> dict[str, dict[str, Work]]:
     """Forward without a graph, and backward alone on a kept graph."""
     forward: dict[str, Work] = {}
     backward: dict[str, Work] = {}
@@ -163,7 +165,7 @@ def directions(peers, given: dict[str, Tensor]) -> dict[str, dict[str, Work]]:
     return {"forward": forward, "backward": backward}
 
 
-def compare_errors(sizes, states: int, device: str) -> list[dict[str, Any]]:
+def compare_errors(sizes: Sequence[Sequence[int]], states: int, device: str) -> list[dict[str, Any]]:
     """Largest error of outputs and gradients against the chunked scan in float64, relative to the largest entry."""
     rows = []
     for channels, length in sizes:
@@ -179,7 +181,9 @@ def compare_errors(sizes, states: int, device: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _outputs(scan, given, upstream, dtype) -> dict[str, Tensor]:
+def _outputs(
+    scan: Callable[..., Tensor], given: dict[str, Tensor], upstream: Tensor, dtype: torch.dtype
+) -> dict[str, Tensor]:
     leaves = {n: t.to(dtype).requires_grad_() for n, t in given.items()}
     out = scan(**leaves)
     gradients = torch.autograd.grad(out, list(leaves.values()), upstream.to(dtype))

@@ -1,6 +1,7 @@
 """``python -m tools benchmark network``: CPU seconds and peak memory of forward passes, with random weights."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -25,21 +26,17 @@ AUTHORS = {
     ("vit_v_net", (160, 192, 224)): "14.2, 4.3",
 }
 DEFAULT = (
-    *(
-        "mambamorph:192x208x176",
-        "mambamorph:192x208x176:bf16",
-        "vmambamorph:128x128x128",
-        "vmambamorph:128x128x128:bf16",
-    ),
-    *("psmamba_net:160x192x160", "psmamba_net_diff:160x192x160", "vit_v_net:160x192x224", "caml_morph:160x192x160"),
-    *("voxelmorph:192x208x176", "transmorph:192x208x176", "xmorpher:160x192x160"),
-)
+    "mambamorph:192x208x176", "mambamorph:192x208x176:bf16",
+    "vmambamorph:128x128x128", "vmambamorph:128x128x128:bf16",
+    "psmamba_net:160x192x160", "psmamba_net_diff:160x192x160", "vit_v_net:160x192x224", "caml_morph:160x192x160",
+    "voxelmorph:192x208x176", "transmorph:192x208x176", "xmorpher:160x192x160",
+)  # fmt: skip
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 
 
 def benchmark_network(
     output_dir: str = "docs/benchmarks",
-    cases: str | Sequence[str] = DEFAULT,
+    cases: Sequence[str] = DEFAULT,
     threads: int = 2,
     repeats: int = 1,
     options: str = "{}",
@@ -53,21 +50,13 @@ def benchmark_network(
         threads: torch threads.
         repeats: forward passes in each process; the median CPU seconds are reported.
         options: JSON object of constructor arguments for all of them.
+
+    Raises:
+        InputError: a case that is written otherwise, or whose network cannot be built or run.
     """
     rows = []
-    for case in cases.split(",") if isinstance(cases, str) else cases:
-        name, text, precision = (*case.split(":"), "fp32")[:3]
-        volume = tuple(int(size) for size in text.split("x"))
-        program = (
-            "from tools.benchmark.network import print_forward; "
-            f"print_forward({name!r}, {volume!r}, {threads}, {repeats}, {options!r}, {precision!r})"
-        )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"benchmark network {case} failed:\n{done.stderr[-2000:]}")
-        rows.append(
-            {"network": name, "volume": volume, "precision": precision} | json.loads(done.stdout.splitlines()[-1])
-        )
+    for case in cases:
+        rows.append(run_case(case, threads, repeats, options))
         print(rows[-1])
     record = {
         "protocol": f"one pair, random weights, inference mode, {threads} threads, one process a row, compiled kernels",
@@ -80,6 +69,24 @@ def benchmark_network(
     save_json(record, folder / "network_cpu.json")
     (folder / "network_cpu.md").write_text(markdown(record), encoding="utf-8")
     print(f"wrote {folder}/network_cpu.md, network_cpu.json")
+
+
+def run_case(case: str, threads: int, repeats: int, options: str) -> dict[str, Any]:
+    """Measure one entry of ``cases`` in a process of its own.
+
+    Raises:
+        InputError: it is written otherwise, or its process failed; with the last line that it said.
+    """
+    found = re.fullmatch(r"(\w+):(\d+)x(\d+)x(\d+)(?::(fp32|bf16))?", case)
+    if found is None:
+        raise InputError(f"expected a case such as mambamorph:192x208x176 or mambamorph:192x208x176:bf16, got {case!r}")
+    name, volume, precision = found[1], tuple(int(size) for size in found.groups()[1:4]), found[5] or "fp32"
+    call = f"print_forward({name!r}, {volume!r}, {threads}, {repeats}, {options!r}, {precision!r})"
+    program = f"from tools.benchmark.network import print_forward; {call}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"benchmark network {case}: {(done.stderr.splitlines() or ['it ended without a word'])[-1]}")
+    return {"network": name, "volume": volume, "precision": precision} | json.loads(done.stdout.splitlines()[-1])
 
 
 def build(name: str, options: str = "{}") -> torch.nn.Module:

@@ -31,7 +31,7 @@ Scan = Callable[..., Tensor]
 def benchmark_scan(
     output_dir: str = "docs/benchmarks",
     sizes: Sequence[Sequence[int]] = SIZES,
-    peers: str | Sequence[str] = "reference,chunked,mambapy",
+    peers: Sequence[str] = ("reference", "chunked", "mambapy"),
     threads: int = 1,
     repeats: int = 7,
     slow_repeats: int = 1,
@@ -55,8 +55,7 @@ def benchmark_scan(
         memory: measure the peak memory too, in a process of its own for each entry (Linux).
     """
     torch.set_num_threads(threads)
-    names = [*FAST, *(peers.split(",") if isinstance(peers, str) else peers)]
-    scans = {name: scan for name in names if (scan := find_scan(name)) is not None}
+    scans = {name: scan for name in (*FAST, *peers) if (scan := find_scan(name)) is not None}
     rows = []
     for channels, length in sizes:
         for layout in LAYOUTS:
@@ -88,7 +87,9 @@ def find_scan(name: str) -> Scan | None:
     return lambda **inputs: selective_scan(**inputs, backend=name)
 
 
-def mambapy_scan(u, delta, A, B, C, D, delta_bias, delta_softplus) -> Tensor:
+def mambapy_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, delta_softplus: bool
+) -> Tensor:
     """The scan as mambapy's Mamba block computes it: all decays and drives first, then its parallel scan."""
     from mambapy.pscan import pscan
 
@@ -137,7 +138,9 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def _measure(scans: dict[str, Scan], channels, length, layout, repeats, slow_repeats) -> list[dict[str, Any]]:
+def _measure(
+    scans: dict[str, Scan], channels: int, length: int, layout: str, repeats: int, slow_repeats: int
+) -> list[dict[str, Any]]:
     """Rows for one size and layout; the scans take turns."""
     inputs = inputs_of(channels, length, layout)
     upstreams = {"forward": None, "forward and backward": torch.randn_like(inputs["u"])}

@@ -11,7 +11,7 @@ from tools.benchmark import network, scan
 
 @pytest.mark.skipif(not available_backends("cpu")["cpu"][0], reason="needs the compiled CPU scan")
 def test_scan_writes_a_table_its_numbers_and_a_plot(tmp_path):
-    options = {"sizes": ((20, 70),), "peers": "reference,chunked,unknown", "repeats": 2, "memory": False}
+    options = {"sizes": ((20, 70),), "peers": ("reference", "chunked", "unknown"), "repeats": 2, "memory": False}
     scan.benchmark_scan(output_dir=str(tmp_path), **options)
     record = json.loads((tmp_path / "scan_cpu.json").read_text())
     assert {row["scan"] for row in record["rows"]} == {"cpu", "reference", "chunked"}
@@ -42,6 +42,22 @@ def test_networks_are_those_of_the_bundles():
     assert ours.state_dict().keys() == network.build("PSMambaNet", '{"diffeomorphic": true}').state_dict().keys()
     with pytest.raises(InputError, match=r"expected a bundle's folder name or one of .*, got 'nothing'"):
         network.build("nothing")
+
+
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [
+        ("voxelmorph", "expected a case such as mambamorph:192x208x176 .*, got 'voxelmorph'"),
+        ("voxelmorph:32x32", "expected a case such as"),
+        (
+            "nothing:32x32x32",
+            "benchmark network nothing:32x32x32: .*expected a bundle's folder .*, got 'nothing'",
+        ),
+    ],
+)
+def test_a_case_that_cannot_be_measured_is_named(case, text):
+    with pytest.raises(InputError, match=text):
+        network.run_case(case, 1, 1, "{}")
 
 
 def test_peers_that_are_not_installed_are_left_out(monkeypatch):
