@@ -1,11 +1,12 @@
 """``python -m tools <command> ...``: one function a command, imported only when it runs."""
 
 import importlib
+import io
 import sys
 from typing import Any, TypeAlias
 
 from common import __version__
-from common.errors import find_input_error, nearest
+from common.errors import InputError, find_input_error, nearest
 from tools.arguments import UsageError, literal_or_text, match_words, readers
 from tools.command import Command, program, read_command, wrapped
 from tools.streams import LastingStream
@@ -36,18 +37,23 @@ def main() -> int:
     Returns:
         Exit code: 0, 1 for a user's mistake, 2 for a wrong call, 130 after Ctrl-C. A mistake ends in one line.
     """
-    sys.stdout, sys.stderr = (LastingStream(s) if s else s for s in (sys.stdout, sys.stderr))  # type: ignore[assignment]
+    output, errors = (LastingStream(stream or io.StringIO()) for stream in (sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = output, errors  # type: ignore[assignment]
     try:
-        return _run(sys.argv[1:])
+        code = _run(sys.argv[1:])
+        output.flush()
+        if output.failure:
+            raise InputError(f"not all output could be written: {output.failure}")
+        return code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted", file=errors)
         return 130
     except Exception as error:
         cause = find_input_error(error)
         if cause is None:
             raise
-        sys.stdout.flush()
-        print(f"error: {cause}", file=sys.stderr)
+        output.flush()
+        print(f"error: {cause}", file=errors)
         return 2 if isinstance(cause, UsageError) else 1
 
 

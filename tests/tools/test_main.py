@@ -1,6 +1,7 @@
 """The command line as a whole: what it lists, how it calls, and how it ends."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -68,6 +69,16 @@ def test_nobody_reads_the_output():
     process.stdout.close()
     assert process.wait(timeout=300) == 0 and process.stderr.read() == b""
     process.stderr.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_output_that_is_lost_is_told():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tools", "--help"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: not all output could be written: [Errno 28] No space left on device\n"
 
 
 def test_fire_calls_with_values_as_they_were_written(call):

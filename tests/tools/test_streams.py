@@ -1,4 +1,4 @@
-"""A reader that leaves does not stop the writer."""
+"""A reader that leaves does not stop the writer, a full disk is told."""
 
 import os
 import sys
@@ -18,6 +18,16 @@ def test_what_nobody_reads_is_dropped():
         stream.write("x" * 100_000)
         stream.flush()
     stream.close()
+    assert stream.failure is None
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_disk_is_remembered():
+    with open("/dev/full", "w") as file:
+        stream = LastingStream(file)
+        print("text", file=stream, flush=True)
+        print("more", file=stream, flush=True)
+    assert "No space left" in str(stream.failure)
 
 
 def test_what_is_read_arrives(tmp_path: Path):
