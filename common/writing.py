@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +16,26 @@ from common.errors import InputError
 
 #: Bytes left on a disk below which a writer's error counts as that of a full disk.
 _NOTHING_LEFT = 1 << 20
+
+
+def check_writable(folder: str | Path) -> Path:
+    """Return the folder as a path if files can be written there; create nothing that stays.
+
+    Raises:
+        InputError: it or an ancestor is a file, or may not be written.
+    """
+    target = Path(folder).expanduser().absolute()
+    existing = target
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise InputError(f"output folder {target}: expected a folder, got a file at {existing}")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise InputError(f"output folder {target}: expected to write into {existing}, got {error.strerror}") from error
+    return target
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:

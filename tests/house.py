@@ -21,7 +21,7 @@ LAYERS = (
     ("scan", "convolution"),
     ("blocks",),
     ("networks",),
-    ("data", "registration"),
+    ("images", "data", "registration"),
     ("training", "evaluation", "report"),
     ("bundle",),
 )

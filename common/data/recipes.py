@@ -4,7 +4,6 @@ Nothing is downloaded. A recipe knows the split sizes and the label table of a p
 public release has one; files are found by glob patterns, so that another layout needs two options and no code.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +11,11 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 
 from common.errors import InputError
+from common.images import read_volume, save_volume
+from common.writing import save_json
 
 _LPBA40 = [*range(21, 35), *range(41, 51), *range(61, 69), *range(81, 93), 101, 102, 121, 122, *range(161, 167)]
 _DKT = [n + side for side in (1000, 2000) for n in (2, 3, *range(5, 32), 34, 35)]
@@ -194,7 +194,7 @@ def make_datalist(
         "validation": _pairs(rows[first:second] or rows[:2], recipe),
         "test": _pairs(rows[second:], recipe),
     }
-    target.write_text(json.dumps(content, indent=1) + "\n")
+    save_json(content, target)
     return content
 
 
@@ -208,8 +208,7 @@ def _split_sizes(split: tuple[int, int, int], count: int) -> tuple[int, int]:
 def _write_remapped(subjects: list[dict[str, Any]], table: Mapping[int, int], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for subject in subjects:
-        source: Any = nibabel.load(subject["label"])
-        image = nibabel.Nifti1Image(remap(np.asanyarray(source.dataobj), table), source.affine)
+        source = read_volume(subject["label"], "label")
         name = re.sub(r"\W", "_", subject["id"])
         subject["label"] = folder / f"{name}.nii.gz"
-        nibabel.save(image, subject["label"])
+        save_volume(remap(source.voxels, table), source.affine, subject["label"], np.uint8)

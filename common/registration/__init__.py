@@ -1,6 +1,5 @@
 """The pipeline of one pair: files in, the network's grid, the fixed image's grid, files out; as MONAI transforms."""
 
-from common.registration.files import read_field, save_field
 from common.registration.grids import ToFixedGridd, ToNetworkGridd
 from common.registration.inferer import AutocastInferer
 from common.registration.load import LoadPaird, load_image
@@ -19,7 +18,5 @@ __all__ = [
     "ValidatePaird",
     "check_pair",
     "load_image",
-    "read_field",
     "registration_pairs",
-    "save_field",
 ]

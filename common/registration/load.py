@@ -1,4 +1,4 @@
-"""Load the images of a pair: MONAI's readers, with errors that say what is wrong."""
+"""Load the images of a pair, as MONAI's dictionary transforms hand them on."""
 
 import time
 from collections.abc import Hashable, Mapping
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import ITKReader, MetaTensor, NibabelReader
-from monai.transforms import LoadImage, MapTransform
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
 
 from common.errors import InputError
+from common.images import read_volume
 from common.registration.clock import stage
-from common.registration.headers import READ_ERRORS, is_nibabel_file, read_header, three_dimensional
 
 #: Keys of a pair that hold label maps, all optional.
 LABEL_KEYS = ("fixed_label", "moving_label")
@@ -22,38 +22,20 @@ def load_image(path: str, role: str) -> MetaTensor:
     """Load one 3-D image.
 
     Args:
-        path: NIfTI, MGH, NRRD, MHA, or a folder with one DICOM series.
+        path: a file or folder that ``read_volume`` reads.
         role: what the image is in the pair, for errors.
 
     Returns:
         (1, X, Y, Z) float32, scaled by the file's slope and intercept, in the file's own axis order. Its meta holds
-        ``affine`` (RAS) and ``filename_or_obj`` only: a reader's other entries differ by format and do not collate.
+        ``affine`` (RAS) and ``filename_or_obj`` only: other entries of a header differ by format and do not collate.
 
     Raises:
-        InputError: as ``read_header``, and for voxels that are cut short or damaged.
+        InputError: as ``read_volume``.
     """
-    header = read_header(path, role)
-    # ITK's Python wheels wrap few pixel types; read as float they all work. Labels are exact up to 2^24.
-    reader = NibabelReader() if is_nibabel_file(path) else ITKReader(pixel_type=_itk_float())
-    try:
-        # To the constructor it is then the only reader to look for; to the call, so that its own errors come through.
-        volume = LoadImage(reader=reader, image_only=True, dtype=np.float32)(path, reader=reader)
-    except READ_ERRORS as error:
-        lines = str(error).strip().splitlines() or ["no further text"]
-        raise InputError(
-            f"{role} image {path}: expected a complete image, got a truncated or damaged one "
-            f"({type(error).__name__}: {lines[0]})"
-        ) from error
-    shape = three_dimensional(tuple(volume.shape), f"{role} image {path}")
-    array = volume.as_tensor().reshape(1, *shape).contiguous()
-    affine = torch.from_numpy(header.grid.affine.copy())
-    return MetaTensor(array, affine=affine, meta={"filename_or_obj": str(path)})
-
-
-def _itk_float() -> Any:
-    import itk
-
-    return itk.F
+    volume = read_volume(path, role)
+    voxels = np.ascontiguousarray(volume.voxels, dtype=np.float32)[None]
+    affine = torch.from_numpy(volume.affine.copy())
+    return MetaTensor(torch.from_numpy(voxels), affine=affine, meta={"filename_or_obj": str(path)})
 
 
 def _empty(value: Any) -> bool:

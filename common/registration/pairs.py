@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from common.registration.files import read_field
-from common.registration.headers import read_header
+from common.images import read_field, read_header
 from common.registration.load import LABEL_KEYS
 from common.registration.validate import check_headers
 

@@ -1,7 +1,7 @@
 """Write what a registration gave: images, field, Jacobian and figures."""
 
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from monai.transforms import Transform
 from torch import Tensor
 
 from common.geometry import ddf_to_lps, foreground_mask, lengths, resample
+from common.images import read_field, save_field, save_volume
 from common.machine import peak_memory_mb, versions
 from common.registration.clock import stage
-from common.registration.files import check_writable, read_field, save_field, save_like
 from common.registration.grids import grid_of, through
 from common.registration.measures import (
     PROTOCOL,
@@ -24,12 +24,15 @@ from common.registration.measures import (
     jacobian_map,
     similarity,
 )
-from common.writing import json_text, write_together
+from common.writing import check_writable, json_text, write_together
 
 #: Packages whose versions stand in ``metrics.json``.
 PACKAGES = (
     "python", "registration-bundles", "monai", "torch", "numpy", "scipy", "nibabel", "itk-core", "numba", "mamba-ssm",
 )  # fmt: skip
+
+#: Files that one pair can have, the last one says that the others are complete.
+RESULT_FILES = ("moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "moved_label.nii.gz", "metrics.json")
 
 
 class SaveRegistrationd(Transform):
@@ -58,21 +61,28 @@ class SaveRegistrationd(Transform):
         with stage(out, "measure"):
             jacobian = jacobian_map(out["ddf"].as_tensor())
             metrics = self._metrics(out, jacobian)
-        fixed, ddf = out["fixed"], out["ddf"].as_tensor()
-        writers = {
-            "moved.nii.gz": lambda path: save_like(out["moved"].as_tensor()[0], fixed, path),
-            "warp.nii.gz": lambda path: save_field(ddf, fixed.affine.numpy(), path),
-            "jacobian.nii.gz": lambda path: save_like(jacobian, fixed, path),
-        }
-        if isinstance(out.get("moved_label"), torch.Tensor):
-            label = out["moved_label"].as_tensor()[0]
-            kind = np.uint8 if float(label.max()) < 256 and float(label.min()) >= 0 else np.int32
-            writers["moved_label.nii.gz"] = lambda path: save_like(label, fixed, path, kind)
-        writers["metrics.json"] = lambda path: self._finish(out, metrics, path)
         folder = self.output_dir / str(out["name"]) if out.get("name") else self.output_dir
-        files = write_together(folder, writers)
+        files = write_together(folder, self._writers(out, jacobian, metrics), RESULT_FILES)
         out["metrics"], out["output_files"] = metrics, [str(path) for path in files]
         return out
+
+    def _writers(
+        self, data: dict[Hashable, Any], jacobian: Tensor, metrics: dict[str, Any]
+    ) -> dict[str, Callable[[Path], None]]:
+        """A writer for each file of this pair; every image gets the one affine that the pair was registered with."""
+        affine, ddf = data["fixed"].affine.numpy(), data["ddf"].as_tensor()
+        moved = data["moved"].as_tensor()[0].numpy()
+        writers: dict[str, Callable[[Path], None]] = {
+            "moved.nii.gz": lambda path: save_volume(moved, affine, path),
+            "warp.nii.gz": lambda path: save_field(ddf, affine, path),
+            "jacobian.nii.gz": lambda path: save_volume(jacobian.numpy(), affine, path),
+        }
+        if isinstance(data.get("moved_label"), torch.Tensor):
+            label = data["moved_label"].as_tensor()[0].numpy()
+            kind = np.uint8 if label.max() < 256 and label.min() >= 0 else np.int32
+            writers["moved_label.nii.gz"] = lambda path: save_volume(label, affine, path, kind)
+        writers["metrics.json"] = lambda path: self._finish(data, metrics, path)
+        return writers
 
     def _metrics(self, data: dict[Hashable, Any], jacobian: Tensor) -> dict[str, Any]:
         fixed, moving, ddf = data["fixed"], data["moving"], data["ddf"].as_tensor()

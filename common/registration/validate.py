@@ -11,8 +11,8 @@ from monai.transforms import Transform
 from common.errors import InputError
 from common.geometry import corner_points, extreme_points, foreground_mask
 from common.geometry.affines import Array
+from common.images import Header
 from common.registration.clock import stage
-from common.registration.headers import Header
 from common.registration.load import LABEL_KEYS
 from common.switches import reads_switches
 

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.processing import resample_from_to
+import torch
 from numpy.typing import NDArray
 
 from common.errors import InputError
+from common.geometry import Grid, lps_to_ddf, resample
+from common.images import Volume, read_field, read_volume
 
 #: Columns of the picture.
 COLUMNS = ("fixed", "moving", "moved", "moved in red, fixed in green", "grid and Jacobian")
@@ -56,35 +57,32 @@ def draw_registration(fixed: str | Path, moving: str | Path, result: str | Path,
     return path
 
 
-def _load(path: Path) -> Any:
-    return nib.load(path)
-
-
 def _volumes(fixed: Path, moving: Path, result: Path) -> dict[str, NDArray]:
     """The images in [0, 1], the displacement (3, X, Y, Z) in voxels and the Jacobian, all in RAS order."""
     missing = [name for name in ("moved", "warp", "jacobian") if not (result / f"{name}.nii.gz").is_file()]
     if missing:
         raise InputError(f"{result}: expected the result of a registration, got no {missing[0]}.nii.gz")
-    reference = _load(fixed)
-    images = {name: _load(result / f"{name}.nii.gz") for name in ("moved", "warp", "jacobian")}
-    if images["moved"].shape != reference.shape:
-        raise InputError(f"{result}: expected the grid of {fixed}, {reference.shape}, got {images['moved'].shape}")
-    images |= {"fixed": reference, "moving": resample_from_to(_load(moving), reference, order=1)}
-    field = images.pop("warp")
-    out: dict[str, Any] = {
-        name: nib.as_closest_canonical(image).get_fdata(dtype=np.float32) for name, image in images.items()
-    }
+    images = {"fixed": read_volume(fixed, "fixed")}
+    images |= {name: read_volume(result / f"{name}.nii.gz", name) for name in ("moved", "jacobian")}
+    grid = images["fixed"].grid
+    if images["moved"].grid.shape != grid.shape:
+        raise InputError(f"{result}: expected the grid of {fixed}, {grid.shape}, got {images['moved'].grid.shape}")
+    images["moving"] = _onto(grid, read_volume(moving, "moving"))
+    out: dict[str, Any] = {name: np.asarray(image.in_ras().voxels, np.float32) for name, image in images.items()}
     for name in ("fixed", "moving", "moved"):
         out[name] = np.clip(out[name] / max(float(np.percentile(out[name], 99.8)), 1e-6), 0, 1)
-    canonical: Any = nib.as_closest_canonical(reference)
-    components = np.moveaxis(field.get_fdata(dtype=np.float32)[:, :, :, 0] * np.array([-1, -1, 1], np.float32), -1, 0)
-    turned = [
-        nib.as_closest_canonical(nib.Nifti1Image(c, field.affine)).get_fdata(dtype=np.float32) for c in components
-    ]
-    inverse = np.linalg.inv(canonical.affine[:3, :3])
-    out["ddf"] = np.einsum("kj,jxyz->kxyz", inverse, np.stack(turned))
-    out["spacing"] = np.asarray(canonical.header.get_zooms()[:3])
+    field, own = read_field(result / "warp.nii.gz")
+    turned = np.stack([Volume(component, own.affine).in_ras().voxels for component in field.numpy()])
+    canonical = images["fixed"].in_ras().grid
+    out["ddf"] = lps_to_ddf(torch.from_numpy(turned), canonical.affine).numpy()
+    out["spacing"] = canonical.spacing
     return out
+
+
+def _onto(grid: Grid, image: Volume) -> Volume:
+    """The image on another grid, 0 outside of its own."""
+    voxels = torch.from_numpy(np.ascontiguousarray(image.voxels, np.float32))
+    return Volume(resample(voxels[None], image.affine, grid)[0].numpy(), grid.affine)
 
 
 def _draw_row(axes: NDArray, volumes: dict[str, NDArray], axis: int, index: int) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from common.data.datalist import read_datalist, resolve
 from common.errors import InputError
+from common.images import read_volume
 
 
 @dataclass
@@ -35,15 +35,10 @@ class Subject:
 
 
 def read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Read a NIfTI volume in RAS array order; return (X, Y, Z) voxels and the spacing in mm."""
-    try:
-        image = nibabel.as_closest_canonical(nibabel.load(path))  # type: ignore[arg-type]
-        voxels = np.asanyarray(image.dataobj)  # type: ignore[attr-defined]
-    except Exception as error:
-        raise InputError(f"{path}: expected a readable NIfTI volume, got: {error}") from error
-    if voxels.ndim != 3:
-        raise InputError(f"{path}: expected a 3-D volume, got shape {voxels.shape}")
-    return voxels, tuple(float(s) for s in image.header.get_zooms()[:3])  # type: ignore[attr-defined,return-value]
+    """Read a volume in RAS array order; return (X, Y, Z) voxels and the spacing in mm."""
+    volume = read_volume(path, "training").in_ras()
+    x, y, z = volume.grid.spacing.tolist()
+    return volume.voxels, (x, y, z)
 
 
 def to_bytes(image: Tensor, path: Path) -> Tensor:

@@ -12,7 +12,7 @@ import pytest
 
 from common import writing
 from common.errors import InputError
-from common.writing import json_text, plain, save_json, write_atomically, write_csv, write_together
+from common.writing import check_writable, json_text, plain, save_json, write_atomically, write_csv, write_together
 
 
 def text_writer(text: str):
@@ -22,6 +22,22 @@ def text_writer(text: str):
 def failing(path: Path) -> None:
     path.write_text("half")
     raise RuntimeError("disk on fire")
+
+
+# Where to
+
+
+def test_unwritable_folders(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"expected a folder, got a file at .*file"):
+        check_writable(tmp_path / "file" / "out")
+    with pytest.raises(InputError, match="expected a folder, got a file"):
+        check_writable(tmp_path / "file")
+    if Path("/proc/self").exists():
+        with pytest.raises(InputError, match="expected to write into /proc"):
+            check_writable("/proc/out")
+    assert check_writable(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert not (tmp_path / "a").exists()
 
 
 # One file

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from tqdm import tqdm
 
 from common.errors import InputError
 from common.evaluation import evaluate_pair, protocol, read_landmarks, read_pairs, read_structures, write_evaluation
 from common.evaluation.tables import record_name, save_record
+from common.images import read_header, read_volume
 from common.machine import versions
 from tools.benchmark.peers import PEERS, Peer
 from tools.benchmark.peers.bundle import BUNDLES, bundle_digest, bundle_names
@@ -158,16 +158,12 @@ def _run(
 
 def score(pair: dict[str, Any], ddf: np.ndarray, structures: dict[int, str]) -> dict[str, Any]:
     """Read a pair's labels and landmarks and score a field on the fixed grid."""
-    fixed_affine, moving_affine = (np.asarray(nibabel.load(pair[k]).affine) for k in ("fixed", "moving"))  # type: ignore[attr-defined]
-    labels = [_volume(pair[key]) if key in pair else None for key in ("fixed_label", "moving_label")]
+    fixed_affine, moving_affine = (read_header(pair[key], key).grid.affine for key in ("fixed", "moving"))
+    labels = [read_volume(pair[key], key).voxels if key in pair else None for key in ("fixed_label", "moving_label")]
     landmarks = None
     if "fixed_keypoints" in pair and "moving_keypoints" in pair:
         landmarks = read_landmarks(pair["fixed_keypoints"]), read_landmarks(pair["moving_keypoints"])
     return evaluate_pair(ddf, fixed_affine, labels[0], labels[1], moving_affine, list(structures) or None, landmarks)
-
-
-def _volume(path: str) -> np.ndarray:
-    return np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
 
 
 def _protocol(
@@ -178,14 +174,14 @@ def _protocol(
     threads: int,
     chosen: Sequence[Peer],
 ) -> dict[str, Any]:
-    image = nibabel.load(pairs[0]["fixed"])
+    grid = read_header(pairs[0]["fixed"], "fixed").grid
     return protocol(
         structures,
         datalist=Path(datalist).name,
         section=section,
         pairs=len(pairs),
-        grid=list(image.shape),  # type: ignore[attr-defined]
-        spacing_mm=[float(s) for s in image.header.get_zooms()[:3]],  # type: ignore[attr-defined]
+        grid=list(grid.shape),
+        spacing_mm=[float(f"{s:.6g}") for s in grid.spacing],
         threads=threads,
         start="pairs are affinely aligned; every method does its deformable stage only",
         methods={peer.title: peer.settings for peer in chosen},

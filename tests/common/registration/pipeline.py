@@ -38,6 +38,14 @@ def register(folder: Path, network: torch.nn.Module, pairs: dict[str, Any], hand
     return evaluator
 
 
+def run(data: dict, network: torch.nn.Module, **grid) -> dict:
+    """The transforms without an engine."""
+    options = {"spacing": 2.0, "multiple": 8} | grid
+    out = Compose([LoadPaird(), ValidatePaird(), ToNetworkGridd(**options)])(data)
+    out["pred"] = network(out["image"][None])[0]
+    return ToFixedGridd()(out)
+
+
 def metrics_of(folder: Path) -> dict[str, Any]:
     """What ``metrics.json`` holds."""
     return json.loads((folder / "metrics.json").read_text())

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.registration import registration_pairs, save_field
+from common.images import save_field
+from common.registration import registration_pairs
 from tests.common.registration.phantom import make_image
 
 

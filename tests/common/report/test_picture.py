@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from common.registration import save_field
+from common.images import save_field
 from common.report import draw_registration
 from common.report.picture import _volumes
 

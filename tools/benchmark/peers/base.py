@@ -7,14 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import torch
 
 from common.geometry.affines import spacing_of
 from common.geometry.fields import lps_to_ddf
-from common.geometry.grids import Grid
 from common.geometry.sampling import resample
+from common.images import read_field, read_header, read_volume
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,12 @@ class Images:
     @cached_property
     def fixed(self) -> np.ndarray:
         """Fixed image (X, Y, Z), float32."""
-        return _read(self.fixed_path)[0]
+        return np.ascontiguousarray(read_volume(self.fixed_path, "fixed").voxels, dtype=np.float32)
 
     @cached_property
     def affine(self) -> np.ndarray:
         """Affine (4, 4) of the fixed image, RAS."""
-        return _read(self.fixed_path)[1]
+        return read_header(self.fixed_path, "fixed").grid.affine
 
     @property
     def spacing(self) -> np.ndarray:
@@ -49,26 +48,20 @@ class Images:
     @cached_property
     def moving_on_fixed(self) -> np.ndarray:
         """Moving image (X, Y, Z), float32, on the fixed image's grid (itself where the grids are the same)."""
-        moving, affine = _read(self.moving_path)
-        if moving.shape == self.fixed.shape and np.allclose(affine, self.affine, atol=1e-5):
+        volume = read_volume(self.moving_path, "moving")
+        moving = np.ascontiguousarray(volume.voxels, dtype=np.float32)
+        grid = read_header(self.fixed_path, "fixed").grid
+        if moving.shape == grid.shape and np.allclose(volume.affine, grid.affine, atol=1e-5):
             return moving
-        shape = self.fixed.shape
-        grid = Grid((shape[0], shape[1], shape[2]), self.affine)
-        return resample(torch.from_numpy(moving)[None], affine, grid)[0].numpy()
+        return resample(torch.from_numpy(moving)[None], volume.affine, grid)[0].numpy()
 
     def field_from_file(self, path: str | Path) -> np.ndarray:
         """Read a displacement field of ITK or ANTs (5-D NIfTI, LPS millimetres) as a ddf (3, X, Y, Z) in voxels."""
-        vectors = np.asarray(nibabel.load(path).dataobj, dtype=np.float32)[:, :, :, 0]  # type: ignore[attr-defined]
-        return self.field_from_lps(np.moveaxis(vectors, -1, 0))
+        return self.field_from_lps(read_field(path)[0].numpy())
 
     def field_from_lps(self, vectors: np.ndarray) -> np.ndarray:
         """Turn LPS millimetres (3, X, Y, Z) in array order into voxels of the fixed image."""
         return lps_to_ddf(torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)), self.affine).numpy()
-
-
-def _read(path: str) -> tuple[np.ndarray, np.ndarray]:
-    image = nibabel.load(path)
-    return np.asarray(image.dataobj, dtype=np.float32), np.asarray(image.affine)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

@@ -140,11 +140,7 @@ def _itk_header(path: str | Path) -> tuple[tuple[int, ...], ArrayLike, str]:
     import itk
 
     if Path(path).is_dir():
-        names = itk.GDCMSeriesFileNames.New(Directory=str(path))
-        series = list(names.GetSeriesUIDs())
-        if len(series) != 1:
-            raise ValueError(f"a folder with {len(series)} DICOM series")
-        image = itk.imread(list(names.GetFileNames(series[0])), itk.F)
+        image = itk.imread(dicom_files(path), itk.F)
         return _itk_geometry(image.GetLargestPossibleRegion().GetSize(), image)
     reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
     if reader is None:
@@ -161,6 +157,21 @@ def _itk_header(path: str | Path) -> tuple[tuple[int, ...], ArrayLike, str]:
         affine[: len(direction), axis] = np.asarray(direction) * reader.GetSpacing(axis)
         affine[axis, 3] = reader.GetOrigin(axis)
     return shape, swap_ras_lps(affine), reader.GetComponentTypeAsString(reader.GetComponentType())
+
+
+def dicom_files(folder: str | Path) -> list[str]:
+    """The files of a folder's DICOM series in their order.
+
+    Raises:
+        ValueError: there is no series, or more than one.
+    """
+    import itk
+
+    names = itk.GDCMSeriesFileNames.New(Directory=str(folder))
+    series = list(names.GetSeriesUIDs())
+    if len(series) != 1:
+        raise ValueError(f"a folder with {len(series)} DICOM series")
+    return list(names.GetFileNames(series[0]))
 
 
 def _itk_geometry(size: object, image: object) -> tuple[tuple[int, ...], ArrayLike, str]:

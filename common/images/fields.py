@@ -1,0 +1,56 @@
+"""Displacement fields as files of ITK, ANTs and Slicer: 5-D NIfTI of vectors in LPS millimetres."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.errors import InputError
+from common.geometry import Grid, ddf_to_lps
+from common.geometry.affines import Array
+from common.images.headers import READ_ERRORS, three_dimensional
+from common.images.volumes import nifti_image
+
+#: NIfTI's intent code of vectors, the one that ITK writes.
+_VECTOR = 1007
+
+
+def save_field(ddf: Tensor, affine: Array, path: Path) -> None:
+    """Write a field as ITK, ANTs and Slicer read it: (X, Y, Z, 1, 3) float32, LPS millimetres, intent 1007.
+
+    Args:
+        ddf: (3, X, Y, Z) in voxels of the grid with ``affine``.
+        affine: (4, 4), RAS.
+        path: ``.nii.gz``.
+    """
+    lps = ddf_to_lps(ddf, affine).permute(1, 2, 3, 0)[:, :, :, None].numpy()
+    image = nifti_image(lps.astype(np.float32, copy=False), affine)
+    image.header["intent_code"] = _VECTOR
+    nib.save(image, path)
+
+
+def read_field(path: str | Path) -> tuple[Tensor, Grid]:
+    """Read a displacement field that ``save_field``, ITK or ANTs wrote.
+
+    Returns:
+        (3, X, Y, Z) float32 in LPS millimetres, and its grid.
+
+    Raises:
+        InputError: no such file, or no (X, Y, Z, 1, 3) NIfTI.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"displacement field {path}: expected a file, got no such file")
+    try:
+        image: Any = nib.load(path)
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except READ_ERRORS as error:
+        raise InputError(f"displacement field {path}: expected a NIfTI file, got {error}") from error
+    shape = values.shape
+    if len(shape) != 5 or shape[3:] != (1, 3):
+        raise InputError(f"displacement field {path}: expected shape (X, Y, Z, 1, 3), got {shape}")
+    size = three_dimensional(tuple(shape[:3]), f"displacement field {path}")
+    field = torch.from_numpy(values[:, :, :, 0].transpose(3, 0, 1, 2).copy())
+    return field, Grid(size, np.asarray(image.affine, dtype=np.float64))
