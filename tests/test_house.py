@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from tests.house import LAYERS, ROOT, Module, circles, imports, modules
+from tests.house import ARROWS, GROUND, ROOT, Module, circles, imports, modules
 
 COMMON, TOOLS, TESTS = (modules(package) for package in ("common", "tools", "tests"))
-PLACE = {room: (level, place) for level, rooms in enumerate(LAYERS) for place, room in enumerate(rooms)}
 HEAVY = {"torch", "numpy", "monai", "numba", "itk", "nibabel", "scipy", "fire"}
 LINES = 300
 
@@ -22,21 +21,41 @@ def loaded_by(program: str) -> set[str]:
     return set(done.stdout.rpartition("modules:")[2].split())
 
 
-def test_every_room_has_its_layer():
-    rooms = {module.room for module in COMMON.values()} - {"common", "sample"}
-    assert rooms == set(PLACE), "LAYERS in tests/house.py names the rooms of common, each once"
+def test_every_room_has_its_row():
+    rooms = {module.room for module in COMMON.values()} - {"common"}
+    assert rooms == {*GROUND, *ARROWS}, "ARROWS in tests/house.py names the rooms of common, each once"
 
 
-def test_no_import_points_up():
+def test_no_arrow_points_up():
+    above = list(ARROWS)
+    wrong = {room: names for room, names in ARROWS.items() if not set(names.split()) <= set(above[: above.index(room)])}
+    assert not wrong, f"{wrong}: a room imports only rooms that stand before it in tests/house.py"
+
+
+def test_every_import_is_an_allowed_arrow():
+    allowed = {room: {*GROUND, *names.split()} for room, names in ARROWS.items()}
+    allowed |= {room: set(GROUND[:place]) for place, room in enumerate(GROUND)}
     wrong = []
     for module, target in imports(COMMON):
         package, _, rest = target.partition(".")
         room = rest.partition(".")[0]
         if package != "common":
             wrong.append(f"{module.name} imports {target}: common imports neither tools nor bundles nor tests")
-        elif room in PLACE and module.room in PLACE and PLACE[room] > PLACE[module.room]:
-            wrong.append(f"{module.name} imports {target}: {room} is above {module.room}")
+        elif room and room != module.room and room not in allowed.get(module.room, {room}):
+            wrong.append(f"{module.name} imports {target}: no arrow from {module.room} to {room} in tests/house.py")
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_arrow_is_left_over():
+    used = {(module.room, target.split(".")[1]) for module, target in imports(COMMON) if "." in target}
+    left = [f"{room} -> {name}" for room, names in ARROWS.items() for name in names.split() if (room, name) not in used]
+    assert not left, f"{left} in tests/house.py, but nothing imports that way"
+
+
+def test_every_room_is_in_the_documentation():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    missing = [room for room in (*GROUND, *ARROWS) if f"`{room}`" not in page]
+    assert not missing, f"docs/architecture.md has no word on {missing}"
 
 
 def test_tools_import_no_tests():
