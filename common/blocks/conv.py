@@ -136,23 +136,6 @@ class ConvNormAct(nn.Module):
         return norm_act(ops.conv_on_upsampled(coarse, skip, self.conv.weight, None, "trilinear"))
 
 
-class DisplacementHead(nn.Conv3d):
-    """The 3x3x3 convolution to a field of three channels, started near zero: N(0, 1e-5), bias 0.
-
-    Args:
-        in_channels: channels of the input (B, in_channels, X, Y, Z).
-    """
-
-    def __init__(self, in_channels: int) -> None:
-        super().__init__(in_channels, 3, 3, padding=1)
-        nn.init.normal_(self.weight, 0.0, 1e-5)
-        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, X, Y, Z) to (B, 3, X, Y, Z)."""
-        return ops.conv_to_three(x, self.weight, self.bias)  # type: ignore[arg-type]
-
-
 def freeze(module: nn.Module) -> nn.Module:
     """Mark the weights of a module that is stored but never computed; return it."""
     return module.requires_grad_(False)

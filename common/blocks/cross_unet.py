@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from common.blocks.checkpointing import run_checkpointed
 from common.blocks.cross_attention import CrossBlock
-from common.blocks.flow import FlowHead
+from common.blocks.head import DisplacementHead
 from common.convolution.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 
 PATCH = 4
@@ -180,7 +180,7 @@ class CrossUNet(nn.Module):
         self.skip_linears = nn.ModuleList(linears)
         self.head_norm = nn.LayerNorm(2 * embed_dim)
         self.upsampling = nn.ConvTranspose3d(2 * embed_dim, embed_dim // 2, PATCH, stride=PATCH)
-        self.head = FlowHead(embed_dim // 2, head_deviation)
+        self.head = DisplacementHead(embed_dim // 2, head_deviation)
 
     def embed(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """Two images (B, 1, X, Y, Z) -> tokens (2B, x, y, z, C); the far end is padded with zeros to whole patches."""

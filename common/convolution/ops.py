@@ -129,14 +129,14 @@ def conv_from_one(image: Tensor, weight: Tensor, bias: Tensor | None, slope: flo
 
 
 def conv_to_three(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """3x3x3 convolution of (B, C, X, Y, Z) to a field (B, 3, X, Y, Z) in float32.
+    """3x3x3 convolution of (B, C, X, Y, Z) to a field (B, 3, X, Y, Z), in float32 or the weights' wider type.
 
     Three output channels fill a fifth of the vectors of a general convolution.
     """
     channels = x.shape[1]
     fits = bias is not None and x.is_contiguous(memory_format=torch.channels_last_3d) and applies(x, channels)
     if bias is None or not fits:
-        return F.conv3d(x, weight, bias, padding=1)
+        return F.conv3d(x.to(weight.dtype), weight, bias, padding=1)
     batch, _, *sizes = x.shape
     kernels, out = compiled_kernels(x.dtype), torch.empty(batch, 3, *sizes)
     taps = weight.float().permute(2, 3, 4, 0, 1).reshape(-1).numpy()

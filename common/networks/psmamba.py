@@ -16,7 +16,7 @@ Differences from the authors' code
     PSMambaNet
       encoder: PyramidEncoder         five stages, shared by both images
       projections["1".."5"]           per level, 1 the finest: Linear, RMSNorm
-      decoder["1".."5"]: ResidualField   SpatialMambaBlock, convolution, FlowHead
+      decoder["1".."5"]: ResidualField   SpatialMambaBlock, convolution, DisplacementHead
 """
 
 import torch
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from common.blocks.checkpointing import run_checkpointed
 from common.blocks.conv import channels_last
-from common.blocks.flow import FlowHead
+from common.blocks.head import DisplacementHead
 from common.blocks.spatial_mamba import ConvInstanceNorm, SpatialMambaBlock
 from common.blocks.squeeze_excitation import SqueezeExcitation
 from common.networks.trunk import check_pair
@@ -97,7 +97,7 @@ class ResidualField(nn.Module):
         super().__init__()
         self.mamba = SpatialMambaBlock(2 * channels, d_state, d_conv, expand)
         self.conv = ConvInstanceNorm(2 * channels, channels)
-        self.head = FlowHead(channels)
+        self.head = DisplacementHead(channels)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """Twice (B, C, X, Y, Z) -> (B, 3, X, Y, Z)."""

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from common.blocks.checkpointing import run_checkpointed
 from common.blocks.conv import (
     ConvNormAct,
-    DisplacementHead,
     channels_last,
     conv_share,
     norm_act,
@@ -27,6 +26,7 @@ from common.blocks.conv import (
 )
 from common.blocks.decoder import UpBlock
 from common.blocks.features import ConvUNet
+from common.blocks.head import DisplacementHead
 from common.blocks.patch import PatchEmbedding, PatchMerging
 from common.blocks.position import sincos_position
 from common.convolution.ops import average_pool

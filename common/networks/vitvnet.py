@@ -16,7 +16,7 @@ Differences from the authors' code
       patch_embedding    8x8x8 on the 1/4 features: one token is 32^3 voxels
       transformer        VisionTransformer
       bottleneck, decoder[0..4]   convolutions on [upsampled, skip]
-      head               FlowHead
+      head               DisplacementHead
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from common.blocks.checkpointing import run_checkpointed
 from common.blocks.conv import channels_last
-from common.blocks.flow import FlowHead
+from common.blocks.head import DisplacementHead
 from common.blocks.vit import VisionTransformer
 from common.convolution.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 from common.errors import InputError
@@ -146,7 +146,7 @@ class ViTVNet(nn.Module):
         skips = (widths[-1], widths[-1], *reversed(encoder_channels))
         inputs = (bottleneck_channels, *decoder_channels[:-1])
         self.decoder = nn.ModuleList(UpBlock(i, s, o) for i, s, o in zip(inputs, skips, decoder_channels, strict=True))
-        self.head = FlowHead(decoder_channels[-1])
+        self.head = DisplacementHead(decoder_channels[-1])
         if checkpointing:
             self._halve_momentum()
 

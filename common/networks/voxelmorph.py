@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.blocks.checkpointing import run_checkpointed
-from common.blocks.conv import DisplacementHead, read_out_head
+from common.blocks.conv import read_out_head
 from common.blocks.features import ConvUNet
+from common.blocks.head import DisplacementHead
 from common.networks.trunk import check_pair, without_metadata
 from common.spatial import integrate
 from common.switches import reads_switches
