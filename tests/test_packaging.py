@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import setuptools
 
+import common
 from tests.bundles.conftest import ROOT
 
 PACKAGES = ("common", "tools")
@@ -55,3 +56,10 @@ sys.exit(main())"""
         assert done.returncode == 0 and done.stderr == ""
         assert first.count(str(tmp_path)) == 2
     assert lines[0].startswith("usage: registration-bundles convert BUNDLE CHECKPOINT OUTPUT")
+
+
+def test_the_version_is_one():
+    """setup.cfg reads it from the package; the citation names it too."""
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {common.__version__}\n" in citation
+    assert f"## {common.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
