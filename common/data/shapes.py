@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from common.data.augment import deform, random_deformation, smooth_noise, uniform
 from common.data.synthesis import render
+from common.switches import reads_switches
 
 
 def random_shapes(
@@ -45,6 +46,7 @@ def random_shapes(
     return moved
 
 
+@reads_switches
 class ShapePairs(Dataset):
     """Pairs of random shapes: item ``n`` is a pure function of ``(seed, n)``; same keys as ``RegistrationPairs``.
 

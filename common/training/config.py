@@ -3,25 +3,27 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 from torch import Tensor
 
 from common.data.datalist import read_datalist
-from common.training.handlers import read_weights
+from common.switches import switch
 from common.training.initialisation import initialise, parameter_groups
 from common.training.muon import matrix_groups
 from common.training.trainer import prepare_validation
-from common.training.volumes import label_values, load_pairs, load_subjects
+from common.training.volumes import load_pairs, load_subjects
+from common.training.weights import read_weights
 
 __all__ = [
+    "Handlers",
     "classes_of",
     "identifiers_of",
     "initialise",
-    "label_values",
     "load_pairs",
     "load_subjects",
     "load_teacher",
@@ -31,7 +33,31 @@ __all__ = [
     "prepare_validation",
     "set_up",
     "start_processes",
+    "switch",
 ]
+
+
+class Handler(Protocol):
+    """Anything with MONAI's and ignite's ``attach``."""
+
+    def attach(self, engine: Engine) -> Any:
+        """Register on an engine."""
+
+
+class Handlers:
+    """Several handlers as one, attached in this order.
+
+    A configuration can so name its handlers and list them by reference: MONAI's check of a training workflow wants
+    every entry of ``train#handlers`` to be a dictionary with a ``_target_``.
+    """
+
+    def __init__(self, handlers: Sequence[Handler]) -> None:
+        self.handlers = handlers
+
+    def attach(self, engine: Engine) -> None:
+        """Register all of them."""
+        for handler in self.handlers:
+            handler.attach(engine)
 
 
 def set_up(seed: int, threads: int = 0) -> None:
@@ -72,7 +98,7 @@ def load_teacher(bundle: str, device: torch.device) -> torch.nn.Module | None:
     parser = ConfigParser()
     parser.read_config(Path(bundle) / "configs" / "inference.json")
     network = parser.get_parsed_content("network_def")
-    network.load_state_dict(read_weights(str(Path(bundle) / "models" / "model.pt")))
+    network.load_state_dict(read_weights(Path(bundle) / "models" / "model.pt"))
     return network.to(device)
 
 

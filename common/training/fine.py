@@ -4,13 +4,54 @@ Both the images and the labels of the moving side are warped by the coarse field
 know nothing of it; a window of the fine grid is enough for a step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from common.data.augment import chance
 from common.spatial import normalised_grid, remainder, sample
+from common.switches import reads_switches
+from common.training.volumes import Subject
+from common.training.windows import check_window, random_corner
+
+
+@reads_switches
+@dataclass(frozen=True)
+class Fine:
+    """Which items are fine: whole volumes on a finer grid, with a window that a step looks at.
+
+    Attributes:
+        subjects: the same subjects on the finer grid, or None.
+        share: of the items.
+        window: sides of the window; None takes the sides of the coarse grid.
+
+    Raises:
+        InputError: the window is larger than the fine grid.
+    """
+
+    subjects: Sequence[Subject] | None = None
+    share: float = 0.0
+    window: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.subjects and self.window:
+            check_window("fine_window", self.window, self.subjects[0].shape)
+
+    def drawn(self, batch: int, seed: int) -> bool:
+        """Draw whether batch number ``batch`` is fine: all of its items are, so that they make one batch."""
+        if not self.subjects or self.share <= 0:
+            return False
+        # Another stream than the items' own: the first number of that one chooses the contrast.
+        return chance(torch.Generator().manual_seed(2**40 + seed * 1_000_003 + batch), self.share)
+
+    def window_of(self, shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw ``window`` and ``window_size``, corner and sides (3,) of a window of a grid."""
+        assert self.window is not None
+        corner = random_corner(shape, self.window, generator)
+        return {"window": torch.tensor(corner), "window_size": torch.tensor(list(self.window))}
 
 
 def left_to_do(batch: Mapping[str, Any], ddf: Tensor) -> dict[str, Tensor]:

@@ -24,8 +24,8 @@ NEAR_ZERO = 1e-3  # a linear layer below this deviation was started at zero on p
 HEAD_DEVIATION = 1e-5
 
 
-def initialise(network: nn.Module, how: str) -> nn.Module:
-    """Draw the first weights anew and return the network.
+def initialise(network: nn.Module, how: str, device: str | torch.device = "cpu") -> nn.Module:
+    """Draw the first weights anew and return the network on a device, its convolutions laid out for speed.
 
     Args:
         network: any of the zoo's networks; frozen layers keep their weights.
@@ -33,6 +33,7 @@ def initialise(network: nn.Module, how: str) -> nn.Module:
             convolution with Kaiming's normal deviation for LeakyReLU 0.2 and bias 0; layers with three output
             channels, the heads, get N(0, 1e-5), so that training starts at the identity; linear layers whose weights
             start near zero get the same deviation as convolutions; all others stay.
+        device: where the network trains.
 
     Raises:
         InputError: another word.
@@ -45,7 +46,7 @@ def initialise(network: nn.Module, how: str) -> nn.Module:
                 _draw_convolution(module)
             elif isinstance(module, nn.Linear) and module.weight.requires_grad and module.weight.std() < NEAR_ZERO:
                 nn.init.kaiming_normal_(module.weight, a=0.2)
-    return network
+    return network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 @torch.no_grad()

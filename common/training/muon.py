@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from common.switches import reads_switches
 from common.training.initialisation import parameter_groups
 
 # Coefficients of the quintic Newton-Schulz iteration of the source: steep at zero, singular values end near one.
@@ -53,6 +54,7 @@ def matrix_groups(network: nn.Module, rate_factors: Mapping[str, float]) -> list
     return split
 
 
+@reads_switches
 class Muon(torch.optim.Optimizer):
     """Muon for the groups marked ``orthogonal``, Adam for the others; one learning rate serves both.
 

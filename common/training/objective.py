@@ -1,38 +1,16 @@
 """The training objective: image, label and smoothness terms of one predicted field."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from common.losses import SoftDiceLoss
 from common.spatial import warp
-from common.spatial.passes import further_pass
+from common.switches import reads_switches
 
 
-class FieldsForward(nn.Module):
-    """Make ``network.fields`` the forward pass, so that distributed wrappers see the pass that training uses.
-
-    Args:
-        network: the network to train.
-        second_pass: share of the training steps, drawn from torch's global generator, in which the network learns to
-            go on from its own field: a first pass without gradient, then the fields of ``further_pass``.
-    """
-
-    def __init__(self, network: nn.Module, second_pass: float = 0.0) -> None:
-        super().__init__()
-        self.network, self.second_pass = network, second_pass
-
-    def forward(self, pair: Tensor) -> dict[str, Tensor]:
-        """Return the network's named fields for a pair (B, 2, X, Y, Z)."""
-        fields: Callable[[Tensor], dict[str, Tensor]] = self.network.fields  # type: ignore[assignment]
-        if not self.training or self.second_pass <= 0 or float(torch.rand(())) >= self.second_pass:
-            return fields(pair)
-        with torch.no_grad():
-            ddf = fields(pair)["ddf"]
-        return further_pass(fields, pair, ddf)
-
-
+@reads_switches
 class Objective(nn.Module):
     """Weighted sum of an image loss, the soft label Dice and a smoothness loss.
 

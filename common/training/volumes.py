@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from common.data.datalist import read_datalist, resolve
 from common.errors import InputError
 from common.images import read_volume
+from common.training.grid import TrainingGrid
 
 
 @dataclass
@@ -32,6 +33,16 @@ class Subject:
     name: str
     images: dict[str, Tensor]
     label: Tensor | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(X, Y, Z)."""
+        return tuple(next(iter(self.images.values())).shape)
+
+    def to(self, device: torch.device) -> "Subject":
+        """Return the subject with its volumes on a device."""
+        images = {key: image.to(device) for key, image in self.images.items()}
+        return Subject(self.name, images, None if self.label is None else self.label.to(device))
 
 
 def read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -72,30 +83,6 @@ def shrink(volume: Tensor, factor: int, label: bool) -> Tensor:
     return blocks.mean(dim=-1)
 
 
-def foreground_window(volumes: Sequence[Tensor], size: Sequence[int]) -> list[int]:
-    """Return the start index on each axis of a window of ``size`` around everything that is not zero."""
-    occupied = torch.stack([v > 0 for v in volumes]).any(dim=0)
-    start = []
-    for axis, width in enumerate(size):
-        others = tuple(a for a in range(3) if a != axis)
-        index = torch.nonzero(occupied.any(dim=others[1]).any(dim=others[0])).flatten()
-        low, high = int(index[0]), int(index[-1]) + 1
-        if high - low > width:
-            raise InputError(
-                f"the training size {list(size)} cuts the foreground: axis {axis} needs {high - low} voxels"
-            )
-        start.append((low + high - width) // 2)
-    return start
-
-
-def cut(volume: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
-    """Cut the window of ``size`` at ``start`` out of (X, Y, Z), zeros outside."""
-    padding: list[int] = []
-    for n, begin, width in reversed(list(zip(volume.shape, start, size, strict=True))):
-        padding += [-begin, begin + width - n]
-    return F.pad(volume, padding).contiguous()
-
-
 def load_volume(path: Path, spacing: float, label: bool) -> Tensor:
     """Read one file and bring it to ``spacing`` mm: (X, Y, Z) uint8 in RAS order."""
     voxels, zooms = read_ras(path)
@@ -109,51 +96,71 @@ def load_volume(path: Path, spacing: float, label: bool) -> Tensor:
     return volume if label else to_bytes(volume, path)
 
 
-def load_subjects(datalist: str, modalities: Sequence[str], spacing: float, size: Sequence[int]) -> list[Subject]:
+def load_subjects(datalist: str, modalities: Sequence[str], grid: TrainingGrid) -> list[Subject]:
     """Load the subjects of a datalist's ``training`` section.
 
     Args:
         datalist: JSON file; each training item has an ``id``, a file for each modality, and mostly a ``label``.
         modalities: keys of the images to load, such as ``["t1", "ct"]``.
-        spacing: side of a voxel of the training grid in mm, a whole multiple of the files' spacing.
-        size: voxels of the training grid.
+        grid: the training grid; its spacing is a whole multiple of the files'.
 
     Raises:
         InputError: a file is missing or unusable, or the volumes are not on one grid.
     """
-    items = read_datalist(datalist)["training"]
+    items = _section(datalist, "training")
     volumes: list[dict[str, Tensor]] = []
     for item in items:
-        keys = [key for key in (*modalities, "label") if key in item]
         missing = [key for key in modalities if key not in item]
         if missing:
             raise InputError(
                 f"{datalist}: training item {item.get('id')} has no {missing}, expected {list(modalities)}"
             )
-        volumes.append({key: load_volume(resolve(datalist, item[key]), spacing, key == "label") for key in keys})
+        volumes.append(_load(datalist, item, [*modalities, "label"], grid))
     _same_shape(datalist, [v for entry in volumes for v in entry.values()])
-    start = foreground_window([entry[modalities[0]] for entry in volumes], size)
-    cropped = [{key: cut(v, start, size) for key, v in entry.items()} for entry in volumes]
+    start = grid.start_around([entry[modalities[0]] for entry in volumes])
+    framed = [{key: grid.framed(v, start) for key, v in entry.items()} for entry in volumes]
     return [
         Subject(str(item.get("id")), {m: entry[m] for m in modalities}, entry.get("label"))
-        for item, entry in zip(items, cropped, strict=True)
+        for item, entry in zip(items, framed, strict=True)
     ]
 
 
-def load_pairs(datalist: str, spacing: float, size: Sequence[int], section: str = "validation") -> list[dict[str, Any]]:
-    """Load the pairs of a section: ``image`` (2, X, Y, Z) in [0, 1], labels (1, X, Y, Z) and ``kind`` of each."""
+def load_pairs(datalist: str, grid: TrainingGrid, section: str = "validation") -> list[dict[str, Any]]:
+    """Load the pairs of a section: ``image`` (2, X, Y, Z) in [0, 1], labels (1, X, Y, Z) and ``kind`` of each.
+
+    Raises:
+        InputError: as ``load_subjects``; a pair without labels, which score it.
+    """
+    sides = ("moving", "fixed", "moving_label", "fixed_label")
     pairs = []
-    for item in read_datalist(datalist)[section]:
-        keys = [key for key in ("moving", "fixed", "moving_label", "fixed_label") if key in item]
-        volumes = {key: load_volume(resolve(datalist, item[key]), spacing, key.endswith("label")) for key in keys}
+    for number, item in enumerate(_section(datalist, section)):
+        missing = [key for key in sides if key not in item]
+        if missing:
+            raise InputError(f"{datalist}: {section} pair {number} has no {missing}, expected {list(sides)}")
+        volumes = _load(datalist, item, sides, grid)
         _same_shape(datalist, list(volumes.values()))
-        start = foreground_window([volumes["moving"], volumes["fixed"]], size)
-        cropped = {key: cut(v, start, size) for key, v in volumes.items()}
-        pair: dict[str, Any] = {key: v[None] for key, v in cropped.items() if key.endswith("label")}
-        pair["image"] = torch.stack([cropped["moving"], cropped["fixed"]]).float() / 255.0
+        start = grid.start_around([volumes["moving"], volumes["fixed"]])
+        framed = {key: grid.framed(v, start) for key, v in volumes.items()}
+        pair: dict[str, Any] = {key: v[None] for key, v in framed.items() if key.endswith("label")}
+        pair["image"] = torch.stack([framed["moving"], framed["fixed"]]).float() / 255.0
         pair["kind"] = item.get("kind", "")
         pairs.append(pair)
     return pairs
+
+
+def _section(datalist: str, section: str) -> list[dict[str, Any]]:
+    content = read_datalist(datalist)
+    if not content.get(section):
+        raise InputError(f"{datalist}: training expects items under {section!r}, got the keys {sorted(content)}")
+    return content[section]
+
+
+def _load(datalist: str, item: Mapping[str, Any], keys: Sequence[str], grid: TrainingGrid) -> dict[str, Tensor]:
+    return {
+        key: load_volume(resolve(datalist, item[key]), grid.spacing, key.endswith("label"))
+        for key in keys
+        if key in item
+    }
 
 
 def _same_shape(datalist: str, volumes: Sequence[Tensor]) -> None:
@@ -162,11 +169,3 @@ def _same_shape(datalist: str, volumes: Sequence[Tensor]) -> None:
         raise InputError(
             f"{datalist}: expected volumes on one grid (align them first), got the shapes {sorted(shapes)}"
         )
-
-
-def label_values(subjects: Sequence[Subject] | Sequence[Mapping[str, Any]], ignore: Sequence[int] = ()) -> list[int]:
-    """Return the label values that occur in every subject, without background and ``ignore``."""
-    maps = [s.label if isinstance(s, Subject) else s["fixed_label"] for s in subjects]
-    found = [set(m.unique().tolist()) for m in maps if m is not None]
-    common = set.intersection(*found) if found else set()
-    return sorted(common - {0} - set(ignore))

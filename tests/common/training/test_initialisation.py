@@ -4,8 +4,8 @@ from torch import nn
 
 from common.errors import InputError
 from common.networks import PSMambaNet, VoxelMorph, XMorpher
-from common.training.handlers import PolynomialRate
 from common.training.initialisation import initialise, parameter_groups
+from common.training.schedule import PolynomialRate
 
 
 def test_published_changes_nothing_and_other_words_are_refused() -> None:

@@ -8,11 +8,9 @@ import torch
 
 from common.errors import InputError
 from common.training.config import classes_of, identifiers_of
+from common.training.grid import TrainingGrid
 from common.training.volumes import (
     block_factor,
-    cut,
-    foreground_window,
-    label_values,
     load_pairs,
     load_subjects,
     load_volume,
@@ -21,6 +19,8 @@ from common.training.volumes import (
 )
 from tests.common.training.tiny import write_data_set
 
+GRID = TrainingGrid(2.0, [16, 16, 16])
+
 
 @pytest.fixture
 def datalist(tmp_path: Path) -> Path:
@@ -28,7 +28,7 @@ def datalist(tmp_path: Path) -> Path:
 
 
 def test_subjects_are_on_one_grid_in_bytes(datalist: Path) -> None:
-    subjects = load_subjects(str(datalist), ["t1", "ct"], 2.0, [16, 16, 16])
+    subjects = load_subjects(str(datalist), ["t1", "ct"], GRID)
     assert [s.name for s in subjects] == ["s0", "s1", "s2"]
     for subject in subjects:
         assert set(subject.images) == {"t1", "ct"}
@@ -36,7 +36,6 @@ def test_subjects_are_on_one_grid_in_bytes(datalist: Path) -> None:
             assert image.shape == (16, 16, 16) and image.dtype == torch.uint8
             assert image.min() == 0 and image.max() == 255  # min-max, as inference scales
         assert subject.label is not None and set(subject.label.unique().tolist()) == {0, 1, 2}
-    assert label_values(subjects) == [1, 2] and label_values(subjects, ignore=[2]) == [1]
 
 
 def test_a_coarser_grid_takes_block_means_and_majorities() -> None:
@@ -50,18 +49,8 @@ def test_a_coarser_grid_takes_block_means_and_majorities() -> None:
     assert shrink(image, 1, label=False) is image
 
 
-def test_the_window_holds_the_foreground_and_says_when_it_cannot() -> None:
-    volume = torch.zeros(20, 20, 20)
-    volume[3:9, 10:20, 5:7] = 1
-    start = foreground_window([volume], [8, 12, 4])
-    assert cut(volume, start, [8, 12, 4]).sum() == volume.sum()
-    assert cut(volume, [-2, 0, 18], [6, 20, 6]).shape == (6, 20, 6)
-    with pytest.raises(InputError, match="cuts the foreground: axis 1 needs 10 voxels"):
-        foreground_window([volume], [8, 8, 4])
-
-
 def test_validation_pairs(datalist: Path) -> None:
-    (pair,) = load_pairs(str(datalist), 2.0, [16, 16, 16])
+    (pair,) = load_pairs(str(datalist), GRID)
     assert pair["image"].shape == (2, 16, 16, 16) and pair["kind"] == "T1-CT"
     assert pair["image"].min() >= 0 and pair["image"].max() == 1
     assert pair["moving_label"].shape == pair["fixed_label"].shape == (1, 16, 16, 16)
@@ -90,12 +79,12 @@ def test_bad_volumes_are_named(tmp_path: Path, datalist: Path) -> None:
         load_volume(tmp_path / "none.nii.gz", 2.0, label=True)
     content = json.loads(datalist.read_text())
     with pytest.raises(InputError, match=r"training item s0 has no \['t2'\]"):
-        load_subjects(str(datalist), ["t2"], 2.0, [16, 16, 16])
+        load_subjects(str(datalist), ["t2"], GRID)
     nibabel.save(nibabel.Nifti1Image(np.random.rand(8, 16, 16), np.diag([2.0, 2, 2, 1])), tmp_path / "odd.nii.gz")
     content["training"][1]["t1"] = "odd.nii.gz"
     datalist.write_text(json.dumps(content))
     with pytest.raises(InputError, match="volumes on one grid"):
-        load_subjects(str(datalist), ["t1"], 2.0, [16, 16, 16])
+        load_subjects(str(datalist), ["t1"], GRID)
 
 
 def test_label_tables_of_a_datalist(datalist: Path, tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.losses import GradientLoss, LocalCorrelationLoss, SoftDiceLoss
 from common.spatial import integrate
+from common.training.objective import Objective
 
 SIZE = (16, 16, 16)
 
@@ -30,6 +33,31 @@ class TinyNetwork(nn.Module):
     def forward(self, pair: Tensor) -> Tensor:
         """Return the ddf."""
         return self.fields(pair)["ddf"]
+
+
+def batch_of(shift: int = 2) -> dict[str, Tensor]:
+    """A blob and the same blob moved by ``shift`` voxels, as a batch of one pair."""
+    axes = torch.stack(torch.meshgrid(*[torch.arange(16.0) - 7.5] * 3, indexing="ij"))
+    blob = torch.exp(-(axes**2).sum(0) / 20)[None, None]
+    moved = blob.roll(shift, 2)
+    label = (blob > 0.4).to(torch.uint8)
+    return {
+        "image": torch.cat([moved, blob], 1),
+        "moving": moved,
+        "fixed": blob,
+        "moving_label": label.roll(shift, 2),
+        "fixed_label": label,
+    }
+
+
+def objective(**options: Any) -> Objective:
+    """All terms, for the labels of ``batch_of``."""
+    return Objective(
+        image_loss=LocalCorrelationLoss(5),
+        label_loss=SoftDiceLoss([1]),
+        smooth_loss=GradientLoss(),
+        **{"smooth_weight": 0.1, **options},
+    )
 
 
 def write_data_set(folder: Path, subjects: int = 3) -> Path:
