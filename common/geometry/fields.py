@@ -11,7 +11,7 @@ from torch import Tensor
 
 from common.geometry.affines import Array, index_map, swap_ras_lps
 from common.geometry.grids import Grid
-from common.geometry.sampling import positions, sample_at, slabs
+from common.geometry.sampling import positions, row_ranges, sample_at
 
 
 def _turn(matrix: Array, field: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def carry_ddf(ddf: Tensor, affine: ArrayLike, fixed: Grid, alignment: ArrayLike 
     to_network = index_map(fixed.affine, affine)
     to_fixed = np.linalg.inv(to_network)
     out = torch.empty((3, *fixed.shape), dtype=torch.float32)
-    for rows in slabs(fixed.shape):
+    for rows in row_ranges(fixed.shape):
         vectors = sample_at(ddf, positions(to_network, fixed.shape, rows))
         out[:, rows] = _turn(to_fixed[:3, :3], vectors)
         if alignment is not None:

@@ -1,4 +1,4 @@
-"""Sampling a volume at the voxels of another grid, slab by slab, so that a large image needs no coordinate volume.
+"""Sampling a volume at the voxels of another grid, a few rows at a time: a large image needs no coordinate volume.
 
 Values beyond half a voxel outside of a volume are ``fill``; up to there the outermost voxels count on, as in ITK.
 """
@@ -16,28 +16,28 @@ from common.geometry.grids import Grid
 from common.spatial import sample
 
 #: Voxels handled at once: three coordinates and as many temporaries of 4 bytes, about 100 MB.
-SLAB_VOXELS = 2_000_000
+VOXELS_AT_ONCE = 2_000_000
 
 
-def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:
-    """Cut the first axis into slices of at most ``SLAB_VOXELS`` voxels (at least one plane).
+def row_ranges(shape: tuple[int, int, int]) -> Iterator[slice]:
+    """Cut the first axis into ranges of at most ``VOXELS_AT_ONCE`` voxels, at least one row each.
 
-    >>> list(slabs((3, 1000, 1000)))
+    >>> list(row_ranges((3, 1000, 1000)))
     [slice(0, 2, None), slice(2, 3, None)]
     """
-    planes = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
-    for start in range(0, shape[0], planes):
-        yield slice(start, min(start + planes, shape[0]))
+    rows = max(1, VOXELS_AT_ONCE // (shape[1] * shape[2]))
+    for start in range(0, shape[0], rows):
+        yield slice(start, min(start + rows, shape[0]))
 
 
 def positions(matrix: ArrayLike, shape: tuple[int, int, int], rows: slice, ddf: Tensor | None = None) -> Tensor:
-    """Apply an index-to-index affine to the voxels of a slab, each first moved by a displacement.
+    """Apply an index-to-index affine to the voxels of a few rows, each first moved by a displacement.
 
     Args:
         matrix: (4, 4) as ``index_map`` gives it.
         shape: (X, Y, Z) of the whole grid.
-        rows: the slab's part of the first axis.
-        ddf: (3, x, Y, Z) in voxels of the grid, for this slab only; none for no displacement.
+        rows: their range along the first axis.
+        ddf: (3, x, Y, Z) in voxels of the grid, for these rows only; none for no displacement.
 
     Returns:
         (3, x, Y, Z) float32, indices of the other grid. The sums run in float64 along each axis: 1e-5 voxel at 512.
@@ -136,7 +136,7 @@ def resample(
     """
     matrix = index_map(grid.affine, affine, alignment)
     out = torch.empty((image.shape[0], *grid.shape), dtype=torch.float32)
-    for rows in slabs(grid.shape):
+    for rows in row_ranges(grid.shape):
         moved = None if ddf is None else ddf[:, rows]
         out[:, rows] = sample_at(image, positions(matrix, grid.shape, rows, moved), mode, fill)
     return out

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from common.blocks.cross_unet import PATCH, CrossUNet, Hooks
 from common.blocks.residual import ResidualBlock
-from common.networks.trunk import check_pair
+from common.networks.contract import check_pair_shape
 from common.spatial import compose, warp
 from common.switches import reads_switches
 
@@ -173,7 +173,7 @@ class CAMLMorph(nn.Module):
             ``ddf`` (B, 3, X, Y, Z) in voxels; with several passes also ``ddf_pass1`` and so on, the total field after
             each of the earlier ones.
         """
-        check_pair(pair, 1, "CAMLMorph", smallest=PATCH)
+        check_pair_shape(pair, 1, "CAMLMorph", smallest=PATCH)
         moving, fixed = pair[:, :1], pair[:, 1:]
         hooks = Hooks(
             on_skips=list(self.skips),

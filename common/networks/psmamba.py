@@ -28,7 +28,7 @@ from common.blocks.conv import channels_last
 from common.blocks.head import DisplacementHead
 from common.blocks.spatial_mamba import ConvInstanceNorm, SpatialMambaBlock
 from common.blocks.squeeze_excitation import SqueezeExcitation
-from common.networks.trunk import check_pair
+from common.networks.contract import check_pair_shape
 from common.spatial import compose, integrate, warp
 from common.switches import reads_switches
 
@@ -36,7 +36,7 @@ LEVELS = 5
 MULTIPLE, SMALLEST = 16, 32
 
 
-class ConvAct(nn.Module):
+class StemConv(nn.Module):
     """3x3x3 convolution with bias and LeakyReLU 0.1, no norm: the first layer of the diffeomorphic variant."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -55,7 +55,7 @@ class PyramidEncoder(nn.Module):
         super().__init__()
         self.checkpointing = checkpointing
         widths = [2 * base_channels * 2**i for i in range(LEVELS)]
-        first: list[nn.Module] = [ConvAct(1, base_channels)] if extra_conv else []
+        first: list[nn.Module] = [StemConv(1, base_channels)] if extra_conv else []
         stages = []
         for level, width in enumerate(widths):
             below = widths[level - 1] if level else (base_channels if extra_conv else 1)
@@ -172,7 +172,7 @@ class PSMambaNet(nn.Module):
             ``ddf`` (B, 3, X, Y, Z) in voxels; in the diffeomorphic variant also ``velocity_level1`` (full resolution)
             to ``velocity_level5`` (1/16), each in voxels of its own grid.
         """
-        check_pair(pair, MULTIPLE, "PSMambaNet", smallest=SMALLEST)
+        check_pair_shape(pair, MULTIPLE, "PSMambaNet", smallest=SMALLEST)
         moving, fixed = self.encoder(pair[:, :1]), self.encoder(pair[:, 1:])
         named: dict[str, Tensor] = {}
         ddf = self._integrated(LEVELS, self._bottom(fixed.pop(), moving.pop()), named)

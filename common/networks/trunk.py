@@ -13,7 +13,6 @@ Source: the 3-stage TransMorph decoder of Chen et al., MedIA 2022, as Guo et al.
 from collections.abc import Sequence
 
 import torch
-from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from common.blocks.checkpointing import run_checkpointed
@@ -30,27 +29,9 @@ from common.blocks.head import DisplacementHead
 from common.blocks.patch import PatchEmbedding, PatchMerging
 from common.blocks.position import sincos_position
 from common.convolution.ops import average_pool
-from common.errors import InputError
+from common.networks.contract import check_pair_shape, without_metadata
 from common.spatial import integrate
 from common.spatial.passes import further_pass
-
-
-def check_pair(pair: Tensor, multiple: int, name: str, smallest: int = 1) -> None:
-    """Raise ``InputError`` unless ``pair`` is (B, 2, X, Y, Z), its sides multiples of ``multiple`` and large enough."""
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
-        return
-    shape, smallest = tuple(pair.shape), max(smallest, multiple)
-    if pair.dim() != 5 or pair.shape[1] != 2 or any(n < smallest or n % multiple for n in shape[2:]):
-        raise InputError(
-            f"{name} expects a pair (B, 2, X, Y, Z) with moving and fixed as channels and sides that are multiples "
-            f"of {multiple} and at least {smallest}, got {shape}"
-        )
-
-
-def without_metadata(pair: Tensor) -> Tensor:
-    """Return a plain tensor: MONAI's ``MetaTensor`` would follow every operation."""
-    # Not ``as_subclass`` for every tensor: ``torch.export`` takes its result for a constant.
-    return pair.as_tensor() if isinstance(pair, MetaTensor) else pair
 
 
 class TokenEncoder(nn.Module):
@@ -205,7 +186,7 @@ class RegistrationTrunk(nn.Module):
         Raises:
             InputError: the pair's shape does not fit.
         """
-        check_pair(pair, self.multiple, type(self).__name__)
+        check_pair_shape(pair, self.multiple, type(self).__name__)
         pair = without_metadata(pair)
         fields = self._one_pass(pair)
         for _ in range(self.passes - 1):

@@ -31,7 +31,7 @@ from common.blocks.head import DisplacementHead
 from common.blocks.vit import VisionTransformer
 from common.convolution.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 from common.errors import InputError
-from common.networks.trunk import check_pair
+from common.networks.contract import check_pair_shape
 from common.spatial import integrate
 from common.switches import reads_switches
 
@@ -81,7 +81,7 @@ class ConvBatchNorm(nn.Module):
         return F.relu_(self.norm(x) if bias is None else x)
 
 
-class UpBlock(nn.Module):
+class BatchNormUpBlock(nn.Module):
     """Double the resolution, append the skip features, convolve twice."""
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
@@ -145,7 +145,9 @@ class ViTVNet(nn.Module):
         self.bottleneck = ConvBatchNorm(hidden_size, bottleneck_channels)
         skips = (widths[-1], widths[-1], *reversed(encoder_channels))
         inputs = (bottleneck_channels, *decoder_channels[:-1])
-        self.decoder = nn.ModuleList(UpBlock(i, s, o) for i, s, o in zip(inputs, skips, decoder_channels, strict=True))
+        self.decoder = nn.ModuleList(
+            BatchNormUpBlock(i, s, o) for i, s, o in zip(inputs, skips, decoder_channels, strict=True)
+        )
         self.head = DisplacementHead(decoder_channels[-1])
         if checkpointing:
             self._halve_momentum()
@@ -181,7 +183,7 @@ class ViTVNet(nn.Module):
     def _finest(self, x: Tensor, skip: Tensor) -> Tensor:
         """The last decoder block and the head: (B, C, X/2, Y/2, Z/2), (B, S, X, Y, Z) -> (B, 3, X, Y, Z)."""
         block = self.decoder[-1]
-        assert isinstance(block, UpBlock)
+        assert isinstance(block, BatchNormUpBlock)
         if not can_run_in_slabs(self.training, skip[:, 0].numel()):
             return self.head(run_checkpointed(block, self.checkpointing, x, skip))
         # Upsampling and a convolution reach two fine rows, one coarse row; the other two convolutions two rows. In two
@@ -192,7 +194,7 @@ class ViTVNet(nn.Module):
 
     def _head_output(self, pair: Tensor) -> Tensor:
         """(B, 2, X, Y, Z) -> output of the flow convolution (B, 3, X, Y, Z)."""
-        check_pair(pair, TOKEN_VOXELS, "ViTVNet")
+        check_pair_shape(pair, TOKEN_VOXELS, "ViTVNet")
         skips = self._encode(pair)
         x = self.bottleneck(self.transformer(self.patch_embedding(skips[2])))
         for block in self.decoder[:-1]:  # type: ignore[index]

@@ -20,7 +20,7 @@ from common.blocks.checkpointing import run_checkpointed
 from common.blocks.conv import read_out_head
 from common.blocks.features import ConvUNet
 from common.blocks.head import DisplacementHead
-from common.networks.trunk import check_pair, without_metadata
+from common.networks.contract import check_pair_shape, without_metadata
 from common.spatial import integrate
 from common.switches import reads_switches
 
@@ -84,7 +84,7 @@ class VoxelMorph(nn.Module):
         Raises:
             InputError: the pair's shape does not fit.
         """
-        check_pair(pair, self.unet.multiple, type(self).__name__)
+        check_pair_shape(pair, self.unet.multiple, type(self).__name__)
         flow = self.flow(without_metadata(pair))
         if not self.integration_steps:
             return {"ddf": flow}

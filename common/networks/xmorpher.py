@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from common.blocks.cross_unet import PATCH, CrossUNet
-from common.networks.trunk import check_pair
+from common.networks.contract import check_pair_shape
 from common.switches import reads_switches
 
 
@@ -58,7 +58,7 @@ class XMorpher(nn.Module):
 
     def fields(self, pair: Tensor) -> dict[str, Tensor]:
         """(B, 2, X, Y, Z) -> ``ddf`` (B, 3, X, Y, Z) in voxels."""
-        check_pair(pair, 1, "XMorpher", smallest=PATCH)
+        check_pair_shape(pair, 1, "XMorpher", smallest=PATCH)
         return {"ddf": self.backbone(pair[:, 1:], pair[:, :1])[0]}
 
     def forward(self, pair: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.geometry.sampling import slabs
+from common.geometry.sampling import row_ranges
 from common.metrics import dice_per_structure, mean_ignoring_nan
 from common.spatial import fold_share, jacobian_determinant, sd_log_jacobian
 
@@ -56,7 +56,7 @@ def _mutual_information(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
 
 
 def jacobian_map(ddf: Tensor) -> Tensor:
-    """Jacobian determinant slab by slab: the derivatives of a whole 256^3 field would take 800 MB.
+    """Jacobian determinant a few rows at a time: the derivatives of a whole 256^3 field would take 800 MB.
 
     Args:
         ddf: (3, X, Y, Z) in voxels.
@@ -66,7 +66,7 @@ def jacobian_map(ddf: Tensor) -> Tensor:
     """
     size = ddf.shape[1]
     out = torch.empty(ddf.shape[1:])
-    for rows in slabs((size, ddf.shape[2], ddf.shape[3])):
+    for rows in row_ranges((size, ddf.shape[2], ddf.shape[3])):
         # Two rows of halo: with only one, the row next to a cut would be taken for a border.
         start, stop = max(rows.start - 2, 0), min(rows.stop + 2, size)
         part = jacobian_determinant(ddf[None, :, start:stop])[0, 0]

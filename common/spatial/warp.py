@@ -34,7 +34,7 @@ def normalised_grid(ddf: Tensor) -> Tensor:
     return torch.stack(components, dim=-1)  # (B, X, Y, Z, 3)
 
 
-def _slabs(batch: int, points: int, device: torch.device) -> int:
+def _pieces(batch: int, points: int, device: torch.device) -> int:
     """How many pieces to cut a single volume into: ``grid_sample`` runs in parallel over the batch axis only."""
     if batch != 1 or device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
         return 1
@@ -54,7 +54,7 @@ def sample(image: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = "
         (B, C, X', Y', Z').
     """
     batch, out_shape = grid.shape[0], grid.shape[1:4]
-    pieces = _slabs(batch, out_shape[0] * out_shape[1] * out_shape[2], image.device)
+    pieces = _pieces(batch, out_shape[0] * out_shape[1] * out_shape[2], image.device)
     if pieces > 1:
         pieces_grid = grid.reshape(pieces, -1, 1, 1, 3)
         out = F.grid_sample(image.expand(pieces, -1, -1, -1, -1), pieces_grid, mode, padding, align_corners=True)

@@ -11,10 +11,10 @@ KINDS = [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)]
 
 
 @pytest.fixture(autouse=True)
-def small_slabs(monkeypatch):
-    """Cut volumes of any size into slabs of one or two rows."""
+def small_bands(monkeypatch):
+    """Cut volumes of any size into bands of one or two rows."""
     monkeypatch.setattr(in_place, "_SMALLEST", 0)
-    monkeypatch.setattr(in_place, "_SLAB", 2 * 16 * 6 * 5 * 2)
+    monkeypatch.setattr(in_place, "_BAND", 2 * 16 * 6 * 5 * 2)
     monkeypatch.setattr(in_place, "_PYTORCH_SLOW", 0)
 
 

@@ -29,9 +29,9 @@ def covered(grid: Grid) -> np.ndarray:
     return ((index >= 0) & (index <= 15)).all(axis=-1)
 
 
-@pytest.mark.parametrize("slab", [10, 1_000_000])
-def test_carry_is_exact_for_linear_fields(slab, monkeypatch):
-    monkeypatch.setattr(sampling, "SLAB_VOXELS", slab)
+@pytest.mark.parametrize("voxels", [10, 1_000_000])
+def test_carry_is_exact_for_linear_fields(voxels, monkeypatch):
+    monkeypatch.setattr(sampling, "VOXELS_AT_ONCE", voxels)
     out = carry_ddf(affine_ddf(slight(0), NETWORK), NETWORK.affine, FIXED)
     inside = covered(FIXED)
     assert inside.mean() > 0.5

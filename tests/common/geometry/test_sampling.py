@@ -28,9 +28,9 @@ def oracle(image: torch.Tensor, affine: np.ndarray, ddf=None, alignment=None, or
     return values
 
 
-@pytest.mark.parametrize("slab", [10, 1_000_000])
-def test_resample_agrees_with_scipy(slab, monkeypatch):
-    monkeypatch.setattr(sampling, "SLAB_VOXELS", slab)
+@pytest.mark.parametrize("voxels", [10, 1_000_000])
+def test_resample_agrees_with_scipy(voxels, monkeypatch):
+    monkeypatch.setattr(sampling, "VOXELS_AT_ONCE", voxels)
     image, affine = source()
     ddf = torch.randn(3, *TARGET.shape) * 0.7
     world = np.eye(4)

@@ -41,9 +41,9 @@ def test_similarity_to_a_constant_is_zero():
     assert similarity(torch.rand(10, 11, 12), torch.ones(10, 11, 12), MASK) == {"ncc": 0.0, "mutual_information": 0.0}
 
 
-@pytest.mark.parametrize("slab", [1, 30, 100, 1_000_000])
-def test_jacobian_by_slabs_is_that_of_the_whole(slab, monkeypatch):
-    monkeypatch.setattr(sampling, "SLAB_VOXELS", slab)
+@pytest.mark.parametrize("voxels", [1, 30, 100, 1_000_000])
+def test_jacobian_by_rows_is_that_of_the_whole(voxels, monkeypatch):
+    monkeypatch.setattr(sampling, "VOXELS_AT_ONCE", voxels)
     ddf = smooth_ddf((13, 5, 6), amplitude=3.0)
     assert torch.allclose(jacobian_map(ddf[0]), jacobian_determinant(ddf)[0, 0], atol=1e-6)
 

@@ -55,7 +55,7 @@ def test_equals_itk_warp_image_filter():
     np.testing.assert_allclose(warp(image, ddf)[0, 0].numpy()[inside], result[inside], atol=1e-5)
 
 
-def test_one_volume_in_slabs_equals_a_batch_of_two():
+def test_one_volume_in_pieces_equals_a_batch_of_two():
     image, ddf = torch.rand(1, 2, *SHAPE), smooth_ddf(SHAPE, 2.0)
     threads = torch.get_num_threads()
     try:
