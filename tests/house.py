@@ -31,7 +31,7 @@ ARROWS = {
     "data": "images spatial",
     "registration": "images geometry metrics spatial",
     "report": "images geometry",
-    "training": "data images losses spatial",
+    "training": "data images losses metrics spatial",
     "evaluation": "registration data geometry metrics statistics",
     "bundle": "",
 }

@@ -5,6 +5,8 @@ T1: relative to bright white matter, rounded values in the order of any T1 scan.
 unenhanced head CT. The second number is the spread within a structure.
 """
 
+from common.errors import InputError
+
 TISSUES: dict[str, tuple[int, ...]] = {
     "background": (0,),
     "csf": (4, 5, 14, 15, 24, 31, 43, 44, 63, 72),
@@ -36,10 +38,10 @@ def tissue_of(number: int) -> str:
     """Return the tissue of a FreeSurfer label; cortical parcels (1000 to 2999) count as cortex.
 
     Raises:
-        ValueError: the number is not in the table.
+        InputError: the number is not in the table.
     """
     if 1000 <= number < 3000:
         return "cortex"
     if number not in _TISSUE_OF:
-        raise ValueError(f"no tissue is known for FreeSurfer label {number}; known: {sorted(_TISSUE_OF)}, 1000-2999")
+        raise InputError(f"no tissue is known for FreeSurfer label {number}; known: {sorted(_TISSUE_OF)}, 1000-2999")
     return _TISSUE_OF[number]

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from common.data.augment import deform, random_deformation, smooth_noise, uniform
 from common.data.synthesis import render
+from common.errors import InputError
 from common.switches import reads_switches
 
 
@@ -35,7 +36,7 @@ def random_shapes(
         (X, Y, Z) uint8.
     """
     if not 1 <= labels <= 255:
-        raise ValueError(f"random_shapes expects 1 to 255 labels, got {labels}")
+        raise InputError(f"random_shapes expects 1 to 255 labels, got {labels}")
     noise = torch.zeros(1, labels, *shape, device=generator.device)
     for spacing in knot_spacing:
         knots = [max(2, round(n / spacing) + 1) for n in shape]

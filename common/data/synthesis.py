@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from common.data.augment import chance, smooth_noise, uniform
 from common.data.contrasts import CT_CONTRAST, T1_CONTRAST, tissue_of
+from common.errors import InputError
 
 
 def gaussian_blur(image: Tensor, sigma: float | Sequence[float]) -> Tensor:
@@ -149,14 +150,25 @@ def render(
 
     Returns:
         (1, X, Y, Z) in [0, 1].
+
+    Raises:
+        InputError: another contrast, or a label whose tissue is not known.
     """
     if contrast == "random":
         means, spreads = random_table(int(label.max()) + 1, generator)
     elif contrast in ("t1", "ct"):
-        if identifiers is None:
-            raise ValueError(f"contrast {contrast!r} expects the FreeSurfer number of each label, got none")
         table = T1_CONTRAST if contrast == "t1" else CT_CONTRAST
-        means, spreads = tissue_table(identifiers, table, generator)
+        means, spreads = tissue_table(_identifiers_for(label, contrast, identifiers), table, generator)
     else:
-        raise ValueError(f"contrast must be random, t1 or ct, got {contrast!r}")
+        raise InputError(f"contrast must be random, t1 or ct, got {contrast!r}")
     return corrupt(paint(label, means, spreads, generator), generator, **corruption)
+
+
+def _identifiers_for(label: Tensor, contrast: str, identifiers: Sequence[int] | None) -> Sequence[int]:
+    known, largest = identifiers or (), int(label.max())
+    if largest >= len(known):
+        raise InputError(
+            f"contrast {contrast!r} expects the FreeSurfer number of each label (the datalist's freesurfer_ids), "
+            f"got {f'{len(known)} for labels up to {largest}' if known else 'none'}"
+        )
+    return known

@@ -14,6 +14,7 @@ from common.data.synthesis import (
     thick_slices,
     tissue_table,
 )
+from common.errors import InputError
 
 IDENTIFIERS = [0, 2, 3, 4, 10, 16]  # background, white, cortex, ventricle, thalamus, brain stem
 
@@ -49,9 +50,11 @@ def test_t1_and_ct_order_the_tissues_as_scanners_do(label: torch.Tensor) -> None
 
 
 def test_render_says_what_it_needs(label: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="FreeSurfer number of each label"):
+    with pytest.raises(InputError, match=r"FreeSurfer number of each label .* got none"):
         render(label, "t1", generator())
-    with pytest.raises(ValueError, match="random, t1 or ct, got 'pet'"):
+    with pytest.raises(InputError, match="got 2 for labels up to 5"):
+        render(label, "ct", generator(), IDENTIFIERS[:2])
+    with pytest.raises(InputError, match="random, t1 or ct, got 'pet'"):
         render(label, "pet", generator())
 
 
@@ -60,7 +63,7 @@ def test_every_known_label_has_a_tissue_in_both_contrasts() -> None:
         for number in numbers:
             assert tissue_of(number) in T1_CONTRAST and tissue_of(number) in CT_CONTRAST
     assert tissue_of(1035) == "cortex"
-    with pytest.raises(ValueError, match="FreeSurfer label 9999"):
+    with pytest.raises(InputError, match="FreeSurfer label 9999"):
         tissue_of(9999)
 
 
@@ -104,5 +107,5 @@ def test_random_shapes_need_no_data_and_pairs_share_their_labels() -> None:
     assert item["image"].shape == (2, 24, 20, 16) and len(pairs) == 3
     overlap = (item["moving_label"] == item["fixed_label"]).float().mean()
     assert 0.3 < overlap < 1.0
-    with pytest.raises(ValueError, match="1 to 255 labels"):
+    with pytest.raises(InputError, match="1 to 255 labels"):
         random_shapes((8, 8, 8), generator(), labels=0)
