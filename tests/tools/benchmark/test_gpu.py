@@ -1,14 +1,17 @@
 """The GPU checks: tried out on the CPU, their arithmetic, and how they refuse and record failures."""
 
 import json
+import subprocess
 
 import pytest
 import torch
 
 from common.errors import InputError
+from common.scan.triton import launch, plan
 from tools.benchmark import gpu as command
 from tools.benchmark import gpu_timing as timing
-from tools.benchmark.build_mamba_ssm import restrict_architectures
+
+SWEPT = ((launch, "FORWARD"), (launch, "BACKWARD"), (plan, "_WARPS_WANTED"), (plan, "_RESIDENT"))
 
 
 def test_a_trial_on_the_cpu_writes_a_record_that_says_so(tmp_path):
@@ -39,36 +42,44 @@ def test_a_failing_step_is_recorded_and_loses_no_other():
     assert "- error: RuntimeError: out of memory" in command.page(record)
 
 
-def test_bytes_that_a_scan_must_move():
-    moved = timing.scan_bytes(1, 192, 107520, 16)
-    assert moved["forward"] == 4 * (4 * 192 + 2 * 16) * 107520
-    assert moved["forward"] / 4.3e12 * 1e6 == pytest.approx(80, abs=1)
+def test_shapes_are_swept_one_at_a_time_and_put_back(monkeypatch):
+    usual = {(module, name): getattr(module, name) for module, name in SWEPT}
+    seen = []
+
+    def measured(works, device, repeats):
+        seen.append([name for (module, name), value in usual.items() if getattr(module, name) != value])
+        return {"triton": {"ms": 1.0}}
+
+    monkeypatch.setattr(timing, "scan_peers", lambda device: {"triton": lambda **tensors: tensors["u"]})
+    monkeypatch.setattr(timing, "medians", measured)
+    rows = command.sweep_tiles(((2, 8),), "cpu", 1)
+    assert len(rows) == 19 and all(row["forward"] == row["backward"] == 1.0 for row in rows)
+    assert all(len(changed) <= 1 for changed in seen) and {c for changed in seen for c in changed} == {
+        n for _, n in SWEPT
+    }
+    assert usual == {(module, name): getattr(module, name) for module, name in SWEPT}
 
 
-def test_networks_are_timed_and_a_failing_one_is_named(tmp_path):
-    good_network = {"_target_": "torch.nn.Conv3d", "in_channels": 2, "out_channels": 3, "kernel_size": 1}
-    networks = {"good": good_network, "bad": {"_target_": "common.networks.Missing"}}
-    networks["untrainable"] = {"_target_": "torch.nn.Identity"}
-    for name, network in networks.items():
-        folder = tmp_path / name / "configs"
-        folder.mkdir(parents=True)
-        config = {"network_def": network, "cube": True}
-        (folder / "inference.json").write_text(json.dumps(config))
-    bad, good, untrainable = timing.compare_networks(tmp_path, "cpu", 2, limit=4)
-    assert bad["bundle"] == "bad" and "error" in bad
-    assert good["volume"] == "4x4x4" and good["forward_ms"] > 0 and good["training_ms"] > 0
-    assert untrainable["forward_ms"] > 0 and "does not require grad" in untrainable["training_ms"]
+def test_a_page_shows_rows_as_tables_and_numbers_with_the_digits_that_count():
+    record = {"machine": {"device": "a GPU", "python": "3.12"}, "copy_bytes_per_second": 4.31e12, "repeats": 20}
+    record["tests"] = {"passed": True, "summary": "30 passed", "output": ["left out"]}
+    record["scans"] = [{"implementation": "triton", "ms": 0.123456}, {"implementation": "mamba_ssm", "peak_mb": 12.0}]
+    record["walks"] = {"fused": {"ms": 2.0}, "materialised": {"ms": 3.0}}
+    page = command.page(record).splitlines()
+    assert "- device: a GPU" in page and "- copy bandwidth: 4.31 TB/s, read and written together" in page
+    assert "- summary: 30 passed" in page and not any("left out" in line for line in page)
+    assert "| implementation | ms | peak_mb |" in page
+    assert "| triton | 0.123 |  |" in page and "| mamba_ssm |  | 12 |" in page
+    assert "| fused | 2 |" in page and "## Other tile shapes" not in page
 
 
-def test_one_architecture_is_put_before_the_extension(tmp_path):
-    setup = tmp_path / "setup.py"
-    setup.write_text(
-        'cc_flag = []\nif True:\n    cc_flag.append("arch=compute_80,code=sm_80")\n    ext_modules.append(1)\n'
-    )
-    restrict_architectures(setup, (9, 0))
-    names = {"ext_modules": []}
-    exec(setup.read_text(), names)
-    assert names["cc_flag"] == ["-gencode", "arch=compute_90,code=sm_90"]
-    setup.write_text("nothing of the kind")
-    with pytest.raises(InputError, match=r"expected 'cc_flag' and 'ext_modules\.append"):
-        restrict_architectures(setup, (9, 0))
+def test_a_record_of_tests_keeps_the_end_of_a_failure(monkeypatch):
+    def ended(code, text):
+        done = subprocess.CompletedProcess([], code, text, "")
+        monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: done)
+
+    ended(0, "..\n== 2 passed in 1.00s ==\n")
+    assert command.run_tests() == {"passed": True, "summary": "2 passed in 1.00s"}
+    ended(1, "FAILED tests/x.py\n== 1 failed in 1.00s ==\n")
+    found = command.run_tests()
+    assert not found["passed"] and found["output"] == ["FAILED tests/x.py", "== 1 failed in 1.00s =="]

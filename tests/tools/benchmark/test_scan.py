@@ -1,12 +1,13 @@
-"""The benchmark command: what it writes on a tiny problem, and how it refuses."""
+"""The scan benchmark: what it writes on a tiny problem, its inputs, its errors and its page."""
 
 import json
+import sys
 
 import pytest
+import torch
 
-from common.errors import InputError
 from common.scan import available_backends
-from tools.benchmark import network, scan
+from tools.benchmark import scan
 
 
 @pytest.mark.skipif(not available_backends("cpu")["cpu"][0], reason="needs the compiled CPU scan")
@@ -24,43 +25,51 @@ def test_scan_writes_a_table_its_numbers_and_a_plot(tmp_path):
     assert (tmp_path / "scan_cpu.png").stat().st_size > 5000
 
 
-def test_network_pages_hold_what_was_measured():
-    row = {"network": "mambamorph", "volume": (192, 208, 176), "precision": "fp32"}
-    row |= {"cpu_seconds": 12.3, "wall_seconds": 7, "peak_gib": 3}
-    page = network.markdown({"protocol": "p", "processor": "q", "versions": {"torch": "2"}, "rows": [row]})
-    assert "| mambamorph | 192 x 208 x 176 | fp32 | 12.3 | 7.0 | 3.00 | 61.4, 8.3 |" in page
-
-
-def test_network_forward_is_measured(capsys):
-    network.print_forward("voxelmorph", (32, 32, 32), 1, 1, "{}", "bf16")
-    found = json.loads(capsys.readouterr().out)
-    assert found["cpu_seconds"] > 0 and found["peak_gib"] > 0
-
-
-def test_networks_are_those_of_the_bundles():
-    ours = network.build("psmamba_net_diff", '{"base_channels": 2}')
-    assert ours.state_dict().keys() == network.build("PSMambaNet", '{"diffeomorphic": true}').state_dict().keys()
-    with pytest.raises(InputError, match=r"expected a bundle's folder name or one of .*, got 'nothing'"):
-        network.build("nothing")
-
-
-@pytest.mark.parametrize(
-    ("case", "text"),
-    [
-        ("voxelmorph", "expected a case such as mambamorph:192x208x176 .*, got 'voxelmorph'"),
-        ("voxelmorph:32x32", "expected a case such as"),
-        (
-            "nothing:32x32x32",
-            "benchmark network nothing:32x32x32: .*expected a bundle's folder .*, got 'nothing'",
-        ),
-    ],
-)
-def test_a_case_that_cannot_be_measured_is_named(case, text):
-    with pytest.raises(InputError, match=text):
-        network.run_case(case, 1, 1, "{}")
-
-
 def test_peers_that_are_not_installed_are_left_out(monkeypatch):
     monkeypatch.setattr(scan.importlib.util, "find_spec", lambda name: None)
     assert scan.find_scan("mambapy") is None
     assert scan.find_scan("nonsense") is None
+
+
+def test_inputs_are_seeded_and_laid_out_as_asked():
+    first, last = scan.inputs_of(8, 32, "channel-first"), scan.inputs_of(8, 32, "channel-last")
+    assert all(torch.equal(first[name], last[name]) for name in first)
+    assert first["u"].stride() == (8 * 32, 32, 1) and last["u"].stride() == (8 * 32, 1, 8)
+    steps = torch.nn.functional.softplus(first["delta_bias"])
+    assert steps.min() >= 0.001 and steps.max() <= 0.1  # a Mamba block's step sizes at its initialisation
+    assert first["A"][0].tolist() == [-float(n) for n in range(1, scan.STATES + 1)]
+
+
+def test_errors_cover_the_output_and_every_gradient():
+    found = scan.errors("reference", length=20, channels=2)
+    assert set(found) == {
+        "output",
+        *(f"gradient of {name}" for name in ("u", "delta", "A", "B", "C", "D", "delta_bias")),
+    }
+    assert 0 < max(found.values()) < 1e-5
+
+
+def test_a_scan_with_gradients_gives_them_all():
+    inputs = scan.inputs_of(2, 5, "channel-first")
+    reference = scan.find_scan("reference")
+    (alone,) = scan.run(reference, inputs, None)
+    out, *gradients = scan.run(reference, inputs, torch.ones(1, 2, 5))
+    assert torch.equal(alone, out) and not out.requires_grad
+    assert [g.shape for g in gradients] == [t.shape for t in inputs.values()]
+
+
+def test_what_was_not_run_is_a_dash():
+    row = {"scan": "mambapy", "channels": 2, "length": 3, "layout": "channel-last", "forward": 0.5}
+    row |= {"forward, ratio": 2.0, "forward and backward": None, "forward and backward, ratio": None}
+    record = {"protocol": "p", "processor": "q", "capability": "c", "threads": 1, "versions": {"torch": "2"}}
+    record |= {"copy_bandwidth": 1e10, "errors": {"L=3": {"output": 1e-6}}, "rows": [row]}
+    page = scan.markdown(record)
+    assert "| 2 x 3 | channel-last | mambapy | 0.5000 (2.0x) | - | 0.00 |" in page
+    assert page.splitlines()[-1] == "- L=3: output 1.0e-06"
+    assert scan.row_text(row) == "2x3 channel-last  mambapy    0.5000 s  -"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's high-water mark")
+def test_memory_is_measured_in_a_process_of_its_own():
+    found = scan.peak_memory("chunked", 16, 4096, "channel-first")
+    assert found["forward and backward"] > found["forward"] > 0
