@@ -11,12 +11,10 @@ from common.evaluation import read_pairs, read_structures
 from tests.bundles.conftest import BUNDLES
 from tests.bundles.test_evaluation import AFFINE, TINY, evaluate, options, write_kit
 from tools.benchmark import registration as module
-from tools.benchmark.figures import merge_sides
 from tools.benchmark.peers import PEERS, Images, Peer, bundle
 from tools.benchmark.peers.base import Peer as BasePeer
 from tools.benchmark.peers.worker import find_method
 from tools.benchmark.registration import benchmark_registration, method_names
-from tools.benchmark.report import QUOTED
 
 
 def test_one_run_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,15 +68,6 @@ def test_method_groups() -> None:
 def test_an_unknown_method_is_refused_with_the_names_that_exist(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"method 'sny': expected one of .*mambamorph.*ants_syn"):
         benchmark_registration(str(tmp_path / "list.json"), str(tmp_path), "sny")
-
-
-def test_quoted_tables_are_complete_rows() -> None:
-    for table in json.loads(QUOTED.read_text()):
-        assert {len(row) for row in table["rows"]} == {len(table["rows"][0])}, table["title"]
-
-
-def test_sides_are_merged() -> None:
-    assert merge_sides("Right-Cerebral-Cortex") == "Cerebral-Cortex" and merge_sides("Brain-Stem") == "Brain-Stem"
 
 
 def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

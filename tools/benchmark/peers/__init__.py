@@ -7,6 +7,6 @@ Tools are optional; a missing one is reported with the name that ``pip install``
 """
 
 from tools.benchmark.peers.base import Images, Peer
-from tools.benchmark.peers.registry import PEERS, find_peer
+from tools.benchmark.peers.registry import PEERS
 
-__all__ = ["PEERS", "Images", "Peer", "find_peer"]
+__all__ = ["PEERS", "Images", "Peer"]

@@ -18,8 +18,3 @@ PEERS: dict[str, Peer] = {
         dipy_syn.PEER,
     )
 }
-
-
-def find_peer(name: str) -> Peer | None:
-    """The peer of that name, or None."""
-    return PEERS.get(name)
