@@ -33,7 +33,8 @@ ARROWS = {
     "report": "images geometry",
     "training": "data images losses metrics spatial",
     "evaluation": "registration data geometry metrics statistics",
-    "bundle": "",
+    "sample": "",
+    "bundle": "registration sample",
 }
 #: Packages that compile kernels: a module that imports one at its head holds kernels, written for that compiler.
 COMPILERS = ("numba", "llvmlite", "triton")

@@ -9,14 +9,13 @@ from typing import Any
 import fire
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
+from common.bundle import build_network
 from common.errors import InputError
 from common.writing import write_atomically
 from tools.key_map import KeyMap, load_key_map
 
-BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 # Where the authors' scripts put the weights beside optimiser states, epoch numbers and scores.
 WRAPPERS = ("state_dict", "model_state")
 # The scores are often numpy scalars. Rebuilding one runs no code of the file; numpy 1 wrote the older module name.
@@ -120,30 +119,6 @@ def check_complete(result: Conversion, ours: dict[str, Tensor], path: Path) -> N
             f"{path} does not fit this network ({len(problems)} entries); is it of another variant (--network_def)?\n  "
             + "\n  ".join(problems)
         )
-
-
-def build_network(bundle: str, overrides: dict[str, Any]) -> nn.Module:
-    """Build the network of a bundle's ``configs/inference.json`` with keys of ``network_def`` replaced.
-
-    Args:
-        bundle: name of a folder in ``bundles``, or a path of one.
-        overrides: key of ``network_def`` to value.
-
-    Raises:
-        InputError: there is no such bundle, or its network refuses the arguments.
-    """
-    config = next((p for p in (BUNDLES / bundle, Path(bundle)) if (p / "configs" / "inference.json").is_file()), None)
-    if config is None:
-        known = ", ".join(sorted(p.parent.parent.name for p in BUNDLES.glob("*/configs/inference.json"))) or "none"
-        raise InputError(f"no bundle {bundle}: expected configs/inference.json in it; known bundles: {known}")
-    parser = ConfigParser()
-    parser.read_config(str(config / "configs" / "inference.json"))
-    for key, value in overrides.items():
-        parser[f"network_def::{key}"] = value
-    try:
-        return parser.get_parsed_content("network_def")
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"the network of {bundle} cannot be built with {overrides}: {error}") from error
 
 
 def _parse_overrides(text: str | dict[str, Any] | None) -> dict[str, Any]:

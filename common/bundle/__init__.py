@@ -1,6 +1,20 @@
-"""What the bundles' configurations call by name, and how a program opens and runs a bundle."""
+"""What the bundles' configurations call by name, and how a program opens a bundle and registers with it."""
 
-from common.bundle.config import bundle_root, end_errors_in_one_line, require_pairs, require_weights
-from common.switches import switch
+from common.bundle.command_line import end_errors_in_one_line
+from common.bundle.config import LoadWeights, begin, pairs_of, require_pairs
+from common.bundle.folder import build_network, bundle_folders, find_bundle, load_network
+from common.bundle.run import Bundle, Registered
 
-__all__ = ["bundle_root", "end_errors_in_one_line", "require_pairs", "require_weights", "switch"]
+__all__ = [
+    "Bundle",
+    "LoadWeights",
+    "Registered",
+    "begin",
+    "build_network",
+    "bundle_folders",
+    "end_errors_in_one_line",
+    "find_bundle",
+    "load_network",
+    "pairs_of",
+    "require_pairs",
+]

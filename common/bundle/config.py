@@ -1,73 +1,87 @@
-"""What every bundle's configuration calls by name: where the bundle lies, how errors end."""
+"""What the bundles' configurations call: the start of a run, the pairs, the weights."""
 
-import json
-import sys
-from collections.abc import Iterator, Sized
+import inspect
+import logging
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
-import common
-from common.errors import InputError, find_input_error
+import torch
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
+from torch import nn
+
+from common.bundle.command_line import end_errors_in_one_line
+from common.bundle.folder import Weights
+from common.bundle.options import check_options
+from common.errors import InputError
+from common.registration.pairs import registration_pairs
+from common.sample import sample_pair
 from common.switches import switch
 
+logger = logging.getLogger(__name__)
 
-def bundle_root(name: str) -> str:
-    """Find the folder of a bundle, whatever the current directory is.
 
-    MONAI tells a configuration nothing about its own path, so the candidates are tried in turn: the ``--config_file``
-    of the command line, the import path (MONAI puts the bundle there when a workflow runs), the folder around the
-    ``common`` package (a checkout, or a published bundle that carries ``common``), the current directory.
+def begin(bundle_root: str, device: str | torch.device = "cpu") -> None:
+    """Start a run: errors of a user end in one line, unknown options and devices that are not there are refused.
 
     Args:
-        name: the ``name`` in the bundle's ``configs/metadata.json``.
+        bundle_root: the bundle's folder.
+        device: where the run computes.
 
-    Returns:
-        The absolute path; ``.`` where no candidate is that bundle, as MONAI's own convention has it.
+    Raises:
+        InputError: see above.
     """
-    for folder in _candidates():
-        try:
-            metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(metadata, dict) and metadata.get("name") == name:
-            return str(folder.resolve())
-    return "."
+    end_errors_in_one_line()
+    config: Any = _calling_parser().config
+    check_options(config, Path(bundle_root))
+    check_device(device)
 
 
-def _candidates() -> Iterator[Path]:
-    for config in _config_files(sys.argv):
-        yield Path(config).absolute().parent.parent
-    yield from (Path(entry) for entry in sys.path if entry)
-    for root in (Path(common.__file__).resolve().parent.parent, Path.cwd()):
-        yield root
-        yield from sorted((root / "bundles").glob("*"))
+def _calling_parser() -> ConfigParser:
+    """The parser whose expression is being evaluated: MONAI hands it to no one."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        candidate = frame.f_locals.get("self")
+        if isinstance(candidate, ConfigParser):
+            return candidate
+        frame = frame.f_back
+    raise RuntimeError("begin() is for expressions of a configuration")
 
 
-def _config_files(argv: list[str]) -> list[str]:
-    """The value of ``--config_file``, given as one path or as a list of paths: ``"['a.json','b.json']"``."""
-    for option, value in zip(argv, [*argv[1:], ""], strict=True):
-        if option.startswith(("--config_file=", "--config-file=")):
-            option, value = option.split("=", 1)
-        if option in ("--config_file", "--config-file"):
-            return [part.strip(" '\"") for part in value.strip("[]").split(",") if part.strip(" '\"")]
-    return []
+def check_device(device: str | torch.device) -> torch.device:
+    """Return a device that this machine has.
 
-
-def end_errors_in_one_line() -> None:
-    """From now on, an uncaught ``InputError`` prints its text on one line of stderr; the exit code stays 1.
-
-    Configurations call it in ``initialize``. Any other exception keeps its traceback: it is a defect of ours.
+    Raises:
+        InputError: no such device, or none here.
     """
-    sys.excepthook = _one_line
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"device: expected cpu, cuda or cuda:0 and so on, got {device!r}") from error
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device: expected one that is here, got {device}; this machine has {_devices()}")
+    return wanted
 
 
-def _one_line(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    cause = find_input_error(error)
-    if cause is None:
-        sys.__excepthook__(kind, error, traceback)
-        return
-    sys.stdout.flush()
-    print(f"error: {cause}", file=sys.stderr)
+def _devices() -> str:
+    return ", ".join(["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))])
+
+
+def pairs_of(
+    fixed: str | None = None,
+    moving: str | None = None,
+    datalist: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    fixed_label: str | None = None,
+    moving_label: str | None = None,
+    true_field: str | None = None,
+) -> list[dict[str, str]]:
+    """Pairs of a run, see ``registration_pairs``; the sample pair, with a word, where none is named."""
+    further = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
+    if datalist is None and not any((fixed, moving, *further.values())):
+        logger.warning("no images are named: the sample pair is registered (give --fixed and --moving, or --datalist)")
+        return [sample_pair()]
+    return registration_pairs(fixed, moving, datalist, **further)  # type: ignore[arg-type]
 
 
 def require_pairs(pairs: Sized) -> None:
@@ -80,22 +94,38 @@ def require_pairs(pairs: Sized) -> None:
         InputError: it is empty.
     """
     if len(pairs) == 0:
-        raise InputError("nothing to register: give --fixed and --moving, or --datalist")
+        raise InputError("nothing to register: the list of pairs is empty")
 
 
-def require_weights(root: str, wanted: bool | str = True) -> None:
-    """Refuse to register with random weights unless that was asked for.
+class LoadWeights:
+    """Handler for MONAI's evaluator: load a bundle's weights before the first pair.
 
     Args:
-        root: folder of the bundle.
-        wanted: whether the run loads weights at all (``load_pretrain``).
+        path: file with the state dict, ``models/model.pt`` of the bundle.
+        network: who gets them.
+        wanted: false leaves the network with its first, random weights (``load_pretrain``).
 
     Raises:
-        InputError: the bundle has none.
+        InputError: there is no such file, or it is no state dict.
     """
-    path = Path(root) / "models" / "model.pt"
-    if switch(wanted) and not path.is_file():
-        raise InputError(
-            f"this bundle has no trained weights yet: expected {path}; train it (docs/training.md), convert a "
-            "checkpoint (python -m tools convert), or run it with random weights by --load_pretrain false"
-        )
+
+    def __init__(self, path: str, network: nn.Module, wanted: bool | str = True) -> None:
+        self.weights = Weights(path) if switch(wanted) else None
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        """Register on the evaluator."""
+        engine.add_event_handler(Events.STARTED, lambda _: self.load())
+
+    def load(self) -> None:
+        """Load them.
+
+        Raises:
+            InputError: they are of another network.
+        """
+        if self.weights is not None:
+            self.weights.load_into(self.network)
+
+    def record(self) -> dict[str, str] | None:
+        """What ``metrics.json`` says of the weights that ran: file and SHA-256; None for random ones."""
+        return None if self.weights is None else {"file": str(self.weights.path), "sha256": self.weights.digest}

@@ -6,6 +6,7 @@ from common.registration.load import LoadPaird, load_image
 from common.registration.pairs import check_pair, registration_pairs
 from common.registration.progress import StageProgress
 from common.registration.save import SaveRegistrationd
+from common.registration.summary import Summary
 from common.registration.validate import ValidatePaird
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "LoadPaird",
     "SaveRegistrationd",
     "StageProgress",
+    "Summary",
     "ToFixedGridd",
     "ToNetworkGridd",
     "ValidatePaird",

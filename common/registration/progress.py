@@ -9,6 +9,8 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from tqdm import tqdm
 
+from common.switches import switch
+
 #: What happens between two events of one pair, in order.
 STAGES = ("reading", "network", "results")
 #: Seconds between two redraws where stderr is a file: a log needs no second hand.
@@ -23,15 +25,18 @@ class StageProgress:
 
     Args:
         delay: seconds.
+        console: false shows nothing at all.
     """
 
-    def __init__(self, delay: float = 2.0) -> None:
-        self.delay = delay
+    def __init__(self, delay: float = 2.0, console: bool | str = True) -> None:
+        self.delay, self.console = delay, switch(console)
         self._bar: Any = None
         self._done = threading.Event()
 
     def attach(self, engine: Engine) -> None:
         """Follow the events of an engine."""
+        if not self.console:
+            return
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.GET_BATCH_STARTED, lambda _: self._show(STAGES[0]))
         engine.add_event_handler(Events.GET_BATCH_COMPLETED, lambda _: self._step(STAGES[1]))

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from common.bundle import build_network
 from tests.common.networks.contract import scramble
-from tools.convert import build_network
 
 _UNET = {"feature_encoder": [4, 4], "feature_decoder": [4, 4, 4, 4]}
 _TRUNK = {"embed_dim": 16, "reg_head_channels": 6, **_UNET}

@@ -7,8 +7,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ckpt_export, create_workflow, load, verify_metadata, verify_net_in_out
+from monai.bundle import (
+    ConfigParser,
+    ConfigWorkflow,
+    ckpt_export,
+    create_workflow,
+    load,
+    verify_metadata,
+    verify_net_in_out,
+)
 
+from common.errors import find_input_error
 from tests.bundles.conftest import ROOT, read, run_stock
 
 #: The smallest input that every bundle takes is 2 * 16 = 32 an axis: multiples of 16 and of 32, cubes.
@@ -80,34 +89,28 @@ def test_the_weights_are_a_plain_state_dict_that_loads_strictly(bundle):
     assert load(bundle.name, bundle_dir=str(bundle.parent), workflow_type="inference", source="github") is not None
 
 
-@pytest.mark.slow
-def test_the_stock_command_from_another_directory(bundle, pair, tmp_path):
-    fixed, moving = pair
-    done = run_stock(
-        "run",
-        "--config_file",
-        config(bundle),
-        "--fixed",
-        str(fixed),
-        "--moving",
-        str(moving),
-        "--output_dir",
-        str(tmp_path / "out"),
-        "--load_pretrain",
-        str((bundle / "models" / "model.pt").exists()),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    image, moved = nib.load(fixed), nib.load(tmp_path / "out" / "moved.nii.gz")
-    assert moved.shape == image.shape
-    np.testing.assert_allclose(moved.affine, image.affine)
-    field = nib.load(tmp_path / "out" / "warp.nii.gz")
-    assert field.shape == (*image.shape, 1, 3)
-    assert field.header["intent_code"] == 1007
-    assert np.isfinite(field.get_fdata()).all()
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["network"] == read(bundle / "configs" / "metadata.json")["name"]
-    assert metrics["passes"] == read(bundle / "configs" / "inference.json")["passes"]
+def test_another_copy_has_its_own_root_and_weights(tmp_path, monkeypatch):
+    """Before a run as in it: MONAI's properties, its workflow and its parser; never the checkout's bundle."""
+    copy = shutil.copytree(ROOT / "bundles" / "voxelmorph", tmp_path / "copy", ignore=shutil.ignore_patterns("docs"))
+    own = str(copy / "models" / "model.pt")
+    for workflow in (
+        create_workflow(config_file=config(copy), workflow_type="infer"),
+        ConfigWorkflow(config_file=config(copy), workflow_type="infer", logging_file=False),
+    ):
+        workflow.initialize()
+        assert workflow.check_properties() == []
+        assert workflow.bundle_root == str(copy)
+        assert workflow.parser.get_parsed_content("weights") == own
+        assert workflow.parser.get_parsed_content("code") == str(ROOT)
+    monkeypatch.chdir(copy)  # a parser is told nothing of its files: MONAI's convention is the current directory
+    parser = ConfigParser()
+    parser.read_config("configs/inference.json")
+    assert parser.get_parsed_content("weights") == own
+    monkeypatch.chdir(tmp_path)
+    parser.read_config("copy/configs/inference.json")
+    with pytest.raises(RuntimeError) as caught:
+        parser.get_parsed_content("evaluator")
+    assert "bundle_root has to be set to the bundle's folder" in str(find_input_error(caught.value))
 
 
 def test_a_bundle_without_weights_says_so(pair, tmp_path):
@@ -138,7 +141,8 @@ def test_a_datalist_of_two_pairs(pair, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "nothing to register: give --fixed and --moving, or --datalist"),
+        (["--pases", "[2]"], "unknown option --pases (did you mean --passes?)"),
+        (["--device", "gpu"], "device: expected cpu, cuda or cuda:0 and so on, got 'gpu'"),
         (
             ["--fixed", "absent.nii.gz", "--moving", "absent.nii.gz"],
             "absent.nii.gz: expected an image file, got no such",

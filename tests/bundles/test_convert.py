@@ -16,10 +16,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from common.bundle import build_network
 from common.errors import InputError
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import SHARED
-from tools.convert import build_network, convert
+from tools.convert import convert
 from tools.key_map import KeyMap, load_key_map
 
 State = dict[str, Tensor]

@@ -12,11 +12,11 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
+from common.bundle import build_network
 from common.errors import find_input_error
 from common.training.initialisation import parameter_groups
 from tests.bundles.conftest import read
 from tests.common.training.tiny import TinyNetwork, write_data_set
-from tools.convert import build_network
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINABLE = sorted(path.parent.parent.name for path in ROOT.glob("bundles/*/configs/train.json"))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.bundle import build_network
 from common.scan import cross_scan, selective_scan
 from common.scan.cross import cross_scan_materialised
 from common.scan.orders import VMAMBAMORPH_ORDERS
@@ -214,8 +215,6 @@ def compare_walks(side: int, channels: int, states: int, device: str, repeats: i
 
 def compare_networks(root: Path, device: str, repeats: int, limit: int | None = None) -> list[dict[str, Any]]:
     """Every bundle's network at its published volume: forward in float32 and bfloat16, forward with backward."""
-    from monai.bundle import ConfigParser
-
     rows = []
     for config_file in sorted(root.glob("*/configs/inference.json")):
         config = json.loads(config_file.read_text())
@@ -224,8 +223,7 @@ def compare_networks(root: Path, device: str, repeats: int, limit: int | None = 
             shape = [min(n, limit) for n in shape]
         row: dict[str, Any] = {"bundle": config_file.parents[1].name, "volume": "x".join(map(str, shape))}
         try:
-            parser = ConfigParser({"network_def": config["network_def"]})
-            network = parser.get_parsed_content("network_def").to(device).eval()
+            network = build_network(config_file.parents[1]).to(device).eval()
             rows.append(row | _network_times(network, shape, device, repeats))
         except Exception as error:  # one network that does not fit must not lose the others' figures
             rows.append(row | {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]})

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from common import networks
+from common.bundle import build_network, bundle_folders
 from common.errors import InputError
 from common.machine import peak_memory_mb, processor, versions
 from common.writing import save_json
@@ -31,7 +32,6 @@ DEFAULT = (
     "psmamba_net:160x192x160", "psmamba_net_diff:160x192x160", "vit_v_net:160x192x224", "caml_morph:160x192x160",
     "voxelmorph:192x208x176", "transmorph:192x208x176", "xmorpher:160x192x160",
 )  # fmt: skip
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 
 
 def benchmark_network(
@@ -95,14 +95,11 @@ def build(name: str, options: str = "{}") -> torch.nn.Module:
     Raises:
         InputError: there is no such bundle and no such class.
     """
-    config = BUNDLES / name / "configs" / "inference.json"
-    if not config.is_file() and not hasattr(networks, name):
+    if name in bundle_folders():
+        return build_network(name, json.loads(options)).eval()
+    if not hasattr(networks, name):
         raise InputError(f"expected a bundle's folder name or one of {', '.join(networks.__all__)}, got {name!r}")
-    definition = {"_target_": name}
-    if config.is_file():
-        definition = json.loads(config.read_text(encoding="utf-8"))["network_def"]
-    kind = definition.pop("_target_").rsplit(".", 1)[-1]
-    return getattr(networks, kind)(**definition | json.loads(options)).eval()
+    return getattr(networks, name)(**json.loads(options)).eval()
 
 
 def print_forward(

@@ -18,7 +18,7 @@ from common.evaluation.tables import record_name, save_record
 from common.images import read_header, read_volume
 from common.machine import versions
 from tools.benchmark.peers import PEERS, Peer
-from tools.benchmark.peers.bundle import BUNDLES, bundle_digest, bundle_names
+from tools.benchmark.peers.bundle import bundle_digest, ready_names
 from tools.benchmark.peers.worker import find_method
 from tools.benchmark.report import write_report
 
@@ -93,8 +93,7 @@ def benchmark_registration(
 def method_names(methods: str | Sequence[str]) -> list[str]:
     """Expand the command's ``methods``."""
     asked = methods.split(",") if isinstance(methods, str) else [str(m) for m in methods]
-    ready = [name for name in bundle_names() if (BUNDLES / name / "models" / "model.pt").is_file()]
-    groups = {"bundles": ready, "classical": [name for name, peer in PEERS.items() if peer.installed]}
+    groups = {"bundles": ready_names(), "classical": [name for name, peer in PEERS.items() if peer.installed]}
     groups["all"] = groups["bundles"] + groups["classical"]
     names = [name for word in asked for name in groups.get(word.strip(), [word.strip()]) if name]
     return list(dict.fromkeys(names))

@@ -1,1 +1,1 @@
-"""The sample pair of the demo and the script that makes it."""
+"""The script that makes the sample pair (common/sample)."""

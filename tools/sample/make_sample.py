@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from common.sample import FOLDER
 from common.spatial import integrate
 
 SEED = 20240131
@@ -27,7 +28,6 @@ MOVING_SPACING = np.array([1.2, 2.0, 1.0])  # mm along the moving image's own ax
 MOVING_AXES = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], dtype=float)  # index axes run posterior, inferior, right
 OBLIQUE_DEGREES = (9.0, -6.0, 12.0)
 TISSUE_INTENSITY = {"fluid": 8.0, "grey": 37.0, "white": 29.0}  # Hounsfield units
-FOLDER = Path(__file__).parent
 
 Array = NDArray[np.float64]
 

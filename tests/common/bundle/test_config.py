@@ -1,17 +1,13 @@
-"""What every configuration calls: weights, precision."""
+"""What the configurations call: pairs, devices, weights."""
 
 import pytest
 import torch
+from ignite.engine import Engine
+from torch import nn
 
-from common.bundle import require_pairs, require_weights
+from common.bundle import LoadWeights, pairs_of, require_pairs
+from common.bundle.config import check_device
 from common.errors import InputError
-from common.registration import AutocastInferer
-
-
-def test_weights_are_required_unless_they_are_not_wanted(tmp_path):
-    require_weights(str(tmp_path), "false")
-    with pytest.raises(InputError, match=r"no trained weights yet: expected .*model.pt"):
-        require_weights(str(tmp_path), "true")
 
 
 def test_nothing_to_register():
@@ -19,13 +15,39 @@ def test_nothing_to_register():
         require_pairs([])
 
 
-def test_the_inferer_switches_precision_and_returns_float32():
-    seen = []
+def test_without_images_the_sample_pair_is_registered_and_said(caplog):
+    (pair,) = pairs_of()
+    assert pair["fixed"].endswith("fixed_t1.nii.gz") and pair["moving"].endswith("moving_ct.nii.gz")
+    assert "the sample pair is registered" in caplog.text
 
-    def network(x):
-        seen.append(torch.is_autocast_enabled("cpu"))
-        return x.bfloat16()
 
-    for amp in ("true", False):
-        assert AutocastInferer(amp)(torch.zeros(1, 2, 4, 4, 4), network).dtype == torch.float32
-    assert seen == [True, False]
+@pytest.mark.parametrize("given", [{"fixed": "a.nii.gz"}, {"fixed_label": "a.nii.gz"}])
+def test_half_a_pair_is_no_sample_pair(given):
+    with pytest.raises(InputError, match="expected a fixed and a moving image, or a datalist"):
+        pairs_of(**given)
+
+
+def test_devices():
+    assert check_device("cpu") == check_device(torch.device("cpu")) == torch.device("cpu")
+    with pytest.raises(InputError, match="expected cpu, cuda or cuda:0 and so on, got 'gpu'"):
+        check_device("gpu")
+    with pytest.raises(InputError, match="expected one that is here, got cuda:64; this machine has cpu"):
+        check_device("cuda:64")
+
+
+@pytest.mark.parametrize(("wanted", "loaded"), [(True, True), ("false", False), ("True", True)])
+def test_weights_are_loaded_when_the_run_starts(tmp_path, wanted, loaded):
+    trained, network = nn.Linear(2, 3), nn.Linear(2, 3)
+    torch.save(trained.state_dict(), tmp_path / "model.pt")
+    handler = LoadWeights(str(tmp_path / "model.pt"), network, wanted)
+    engine = Engine(lambda engine, batch: None)
+    handler.attach(engine)
+    engine.run([0])
+    assert torch.equal(network.weight, trained.weight) is loaded
+    assert (handler.record() is not None) is loaded
+
+
+def test_weights_that_are_not_there_are_no_matter_unless_wanted(tmp_path):
+    LoadWeights(str(tmp_path / "absent.pt"), nn.Linear(2, 3), "false")
+    with pytest.raises(InputError, match=r"no trained weights yet: expected .*absent.pt"):
+        LoadWeights(str(tmp_path / "absent.pt"), nn.Linear(2, 3))

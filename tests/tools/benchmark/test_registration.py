@@ -77,8 +77,8 @@ def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monk
     config = json.loads((root / "configs" / "inference.json").read_text())
     config |= {"network_def": TINY, "spacing": 4.0, "multiple": 8, "shape": None, "cube": False, "passes": [1]}
     (root / "configs" / "inference.json").write_text(json.dumps(config))
-    monkeypatch.setattr(bundle, "BUNDLES", root.parent)
-    assert bundle.bundle_names() == ["tiny"]
+    monkeypatch.setenv("REGISTRATION_BUNDLES", str(root.parent))
+    assert "tiny" in bundle.bundle_names() and "tiny" not in bundle.ready_names()
     with pytest.raises(InputError, match=r"bundle tiny: expected weights at .*model.pt, got no such file"):
         bundle.bundle_method("tiny")
     (root / "models").mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def test_a_bundle_is_run_by_its_own_inference_configuration(tmp_path: Path, monk
     assert method.title == "MambaMorph" and ddf.shape == (3, 20, 18, 22) and np.abs(ddf).max() > 0
     assert 0 < images.notes["network_seconds"] <= images.notes["seconds"]
     # The same field as the evaluation scores: both doors lead to one pipeline.
-    evaluate("mambamorph", "inference.json", {**options(tmp_path, "out"), "passes": [1]})
+    evaluate("mambamorph", {**options(tmp_path, "out"), "passes": [1]})
     row = json.loads((tmp_path / "out" / "evaluation.json").read_text())["pairs"][0]
     pair = read_pairs(str(tmp_path / "list.json"))[0]
     scores = module.score(pair, ddf, read_structures(str(tmp_path / "list.json")))["scores"]

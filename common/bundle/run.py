@@ -1,0 +1,115 @@
+"""``Bundle``: how a program opens a bundle and registers with it; every door but MONAI's command goes through it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
+
+import common
+from common.bundle.folder import find_bundle, read_json
+from common.errors import InputError, find_input_error
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What one registration left behind.
+
+    Attributes:
+        files: paths of the files that were written, ``metrics.json`` last.
+        metrics: content of ``metrics.json``.
+    """
+
+    files: list[Path]
+    metrics: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie; for a pair of a list its last part is the pair's name."""
+        return self.files[-1].parent
+
+
+class Bundle:
+    """A bundle in its folder: ``configs/inference.json`` says what happens, and nothing else does.
+
+    Args:
+        bundle: a folder, or the name of a bundle of the checkout or of the user's folder (``find_bundle``).
+
+    Raises:
+        InputError: there is no such bundle.
+    """
+
+    def __init__(self, bundle: str | Path) -> None:
+        self.root = find_bundle(bundle)
+        self.metadata = read_json(self.root / "configs" / "metadata.json")
+
+    @property
+    def name(self) -> str:
+        """The bundle's own name, that of its paper."""
+        return str(self.metadata["name"])
+
+    @property
+    def version(self) -> str:
+        """The bundle's version."""
+        return str(self.metadata["version"])
+
+    def parser(self, **overrides: Any) -> ConfigParser:
+        """Return the inference configuration of this very folder, with keys replaced.
+
+        Args:
+            overrides: values by key; ``#`` in a key goes one level down, as in ``{"network_def#rbsc": False}``.
+        """
+        parser = ConfigParser()
+        parser.read_config(str(self.root / "configs" / "inference.json"))
+        parser.read_meta(self.metadata)
+        # The project's code, which is running, not the copy that the bundle may carry: two of it would be mixed.
+        code = str(Path(common.__file__).resolve().parents[1])
+        parser.update({"bundle_root": str(self.root), "code": code, "console": False})
+        parser.update(overrides)
+        return parser
+
+    def register(
+        self, pairs: Mapping[str, Any] | Sequence[Mapping[str, Any]], output_dir: str | Path, **overrides: Any
+    ) -> list[Registered]:
+        """Register pairs as ``inference.json`` says and write the results.
+
+        Args:
+            pairs: one pair, whose files lie in ``output_dir`` itself, or a list of pairs, a subfolder each. A pair is a
+                dictionary of paths: ``fixed``, ``moving``, perhaps ``fixed_label``, ``moving_label``, ``true_field``
+                and, in a list, ``name``.
+            output_dir: where to.
+            overrides: keys of ``inference.json``, such as ``passes=[2]``, ``device="cpu"``, ``amp=True``,
+                ``console=True`` (progress and a summary are printed).
+
+        Returns:
+            A result for each pair, in order.
+
+        Raises:
+            InputError: something that is given cannot be used; the text says what was expected and what came.
+        """
+        if not pairs:
+            raise InputError("nothing to register: the list of pairs is empty")
+        given = dict(pairs) if isinstance(pairs, Mapping) else {"datalist": [dict(pair) for pair in pairs]}
+        results: list[Registered] = []
+        try:
+            parser = self.parser(**given, output_dir=str(output_dir), **overrides)
+            parser.parse()
+            *first, last = range(len(parser["run"]))
+            for number in first:
+                parser.get_parsed_content(f"run::{number}")
+            evaluator: Engine = parser.get_parsed_content("evaluator")
+            evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: results.extend(_results(engine)))
+            parser.get_parsed_content(f"run::{last}")
+        except Exception as error:
+            cause = find_input_error(error)
+            if cause is None or cause is error:
+                raise
+            raise InputError(str(cause)) from error
+        return results
+
+
+def _results(engine: Engine) -> list[Registered]:
+    outputs: Any = engine.state.output
+    return [Registered([Path(file) for file in output["output_files"]], output["metrics"]) for output in outputs]

@@ -1,0 +1,67 @@
+"""What a person sees at the end of a run: what was written where, and how good it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from common.switches import switch
+
+
+class Summary:
+    """Handler for MONAI's evaluator: a few lines on stdout for every pair that is done.
+
+    Args:
+        console: false prints nothing.
+    """
+
+    def __init__(self, console: bool | str = True) -> None:
+        self.console = switch(console)
+
+    def attach(self, engine: Engine) -> None:
+        """Register on the evaluator."""
+        if self.console:
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._print)
+
+    def _print(self, engine: Engine) -> None:
+        outputs: Any = engine.state.output
+        for output in outputs:
+            print(
+                "\n".join(summary_lines(output["metrics"], [Path(file) for file in output["output_files"]])), flush=True
+            )
+
+
+def summary_lines(metrics: Mapping[str, Any], files: list[Path]) -> list[str]:
+    """The lines of one pair.
+
+    Args:
+        metrics: content of ``metrics.json``.
+        files: what was written, all in one folder.
+    """
+    field, seconds = metrics["field"], metrics["seconds"]
+    lines = [
+        f"{Path(metrics['moving']).name} onto {Path(metrics['fixed']).name} with {metrics['network']}",
+        *_before_and_after(metrics),
+        f"  folds {field['folds_percent']:.3g} % of the voxels, smoothness (SD of log Jacobian) "
+        f"{field['sd_log_jacobian']:.3f}, displacement up to {field['displacement_mm_max']:.1f} mm",
+        f"  {seconds['total']:.1f} s, of which network {seconds['network']:.1f} s; "
+        f"peak memory {metrics['peak_memory_mb'] / 1000:.1f} GB",
+        f"  written to {files[-1].parent}: {', '.join(file.name for file in files)}",
+    ]
+    return [*lines, *([f"  note: {metrics['note']}"] if "note" in metrics else [])]
+
+
+def _before_and_after(metrics: Mapping[str, Any]) -> list[str]:
+    """Scores that have a start to compare with."""
+    rows = [
+        ("correlation", *(metrics["similarity"][when]["ncc"] for when in ("before", "after"))),
+        ("mutual information", *(metrics["similarity"][when]["mutual_information"] for when in ("before", "after"))),
+    ]
+    if "dice" in metrics:
+        rows.append(("mean Dice", *(metrics["dice"][when]["mean"] for when in ("before", "after"))))
+    lines = ["  " + ", ".join(f"{name} {before:.3f} to {after:.3f}" for name, before, after in rows)]
+    if "tre_mm" in metrics:
+        before, after = (metrics["tre_mm"][when]["mean"] for when in ("before", "after"))
+        lines.append(f"  distance to the true field: mean {before:.2f} to {after:.2f} mm")
+    return lines
