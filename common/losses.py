@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def _window_sum(x: Tensor, width: int, axis: int) -> Tensor:
+def window_sum(x: Tensor, width: int, axis: int) -> Tensor:
     """Sum over ``width`` neighbours along one axis, zeros outside, by doubling: 9 = 8 + 1 costs four additions."""
     size, radius = x.shape[axis], width // 2
     padding = [0] * (2 * (x.dim() - axis))
@@ -42,13 +42,13 @@ class _BoxSum(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, width: int) -> Tensor:
         ctx.width = width
         for axis in (2, 3, 4):
-            x = _window_sum(x, width, axis)
+            x = window_sum(x, width, axis)
         return x
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         for axis in (2, 3, 4):
-            gradient = _window_sum(gradient, ctx.width, axis)
+            gradient = window_sum(gradient, ctx.width, axis)
         return gradient, None
 
 

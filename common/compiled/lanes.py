@@ -145,7 +145,11 @@ softplus = _unary(_softplus)
 sigmoid = _unary(_sigmoid)
 exp2_product = _binary(_exp2_product)
 add = _binary(lambda builder, a, b: builder.fadd(a, b))
+sub = _binary(lambda builder, a, b: builder.fsub(a, b))
 mul = _binary(lambda builder, a, b: builder.fmul(a, b))
+div = _binary(lambda builder, a, b: builder.fdiv(a, b))
+smaller = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", b, a), b, a))
+larger = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", b, a), b, a))
 
 
 minus = _unary(lambda builder, x: builder.fsub(_constant(-0.0), x))

@@ -1,0 +1,186 @@
+"""The pair in its box, and the levels that a recipe's stages ask for."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from common.refine.conditional import conditional_mean, remap
+from common.refine.correlation import box_sum
+from common.refine.descent import Level
+from common.refine.landmarks import SPREAD, Landmarks
+from common.refine.mind import mind
+from common.refine.options import Stage
+from common.refine.pair import Pair, scaled
+from common.refine.region import Box, box_around, foreground, nearness
+from common.refine.similarity import FeatureDistance, LocalCorrelation, Part
+from common.refine.smoothing import short_gaussian
+from common.spatial import resize_ddf, warp
+
+#: Voxels around both foregrounds within which the field falls off to its start, and where the falling begins.
+MARGIN, INNER = 14, 2
+#: The box's sides are multiples of it, so that every level has whole voxels.
+MULTIPLE = 8
+#: Feature channels that the kernels take at once; labels in groups of so many.
+CHANNELS = 16
+#: Weight of the labels' force beside the images', both brought to one length.
+LABEL_WEIGHT = 1.0
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """A pair cut to the box around both foregrounds, intensities scaled.
+
+    Attributes:
+        box: where it lies in the grid.
+        pair: the images and what comes with them, points in voxels of the box.
+        inside: (1, 1, X, Y, Z) float, the fixed image's foreground.
+        taper: (1, 1, X, Y, Z), 1 near both foregrounds, 0 towards the faces.
+    """
+
+    box: Box
+    pair: Pair
+    inside: Tensor
+    taper: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the box."""
+        return self.box.size
+
+
+def boxed(pair: Pair) -> Boxed:
+    """Cut a pair to its box."""
+    fixed_inside, moving_inside = foreground(pair.fixed), foreground(pair.moving)
+    both = fixed_inside | moving_inside
+    box = box_around(both, MARGIN, MULTIPLE)
+
+    def cut(volume: Tensor | None) -> Tensor | None:
+        return None if volume is None else box.cut(volume)
+
+    def shift(points: Tensor | None) -> Tensor | None:
+        return None if points is None else points - torch.tensor(box.first).to(points)
+
+    moving, fixed = scaled(pair.moving, moving_inside), scaled(pair.fixed, fixed_inside)
+    part = Pair(
+        box.cut(moving), box.cut(fixed), cut(pair.moving_mask), cut(pair.fixed_mask), cut(pair.moving_label),
+        cut(pair.fixed_label), shift(pair.moving_points), shift(pair.fixed_points),
+    )  # fmt: skip
+    return Boxed(box, part, box.cut(fixed_inside.float()), nearness(box.cut(both.float()), INNER, MARGIN))
+
+
+def pooled(volume: Tensor, factor: int) -> Tensor:
+    """Block means."""
+    return F.avg_pool3d(volume, factor) if factor > 1 else volume
+
+
+def coarse_field(field: Tensor, factor: int) -> Tensor:
+    """A field on a grid ``factor`` times as coarse, in its voxels."""
+    return pooled(field, factor) / factor
+
+
+def level_of(work: Boxed, stage: Stage, start: Tensor, change: Tensor | None) -> Level:
+    """Build the level of a stage.
+
+    Args:
+        work: the pair.
+        stage: of the recipe.
+        start: (1, 3, X, Y, Z) on the box's grid, the field at the very start.
+        change: (1, 3, x, y, z), what the level before has added to it on its own grid; ``None`` at the first.
+    """
+    field = coarse_field(start, stage.factor)
+    if change is not None:
+        x, y, z = field.shape[2:]
+        field = field + resize_ddf(change, (x, y, z))
+    taper = pooled(work.taper, stage.factor) * _off_the_faces(field)
+    return Level(
+        [*_image_parts(work, stage, field), *_label_parts(work, stage)],
+        field,
+        taper,
+        taper,
+        short_gaussian(stage.force_sigma),
+        short_gaussian(stage.field_sigma),
+        landmarks_of(work, stage.factor),
+    )
+
+
+def _off_the_faces(field: Tensor) -> Tensor:
+    inside = torch.zeros_like(field[:, :1])
+    inside[..., 1:-1, 1:-1, 1:-1] = 1
+    return inside
+
+
+def counted(work: Boxed, stage: Stage, field: Tensor) -> Tensor | None:
+    """Where both images say something under the present field, (1, 1, x, y, z); ``None`` for everywhere."""
+    masks = []
+    if work.pair.fixed_mask is not None:
+        masks.append(pooled((work.pair.fixed_mask != 0).to(field), stage.factor) >= 0.5)
+    if work.pair.moving_mask is not None:
+        moving = pooled((work.pair.moving_mask != 0).to(field), stage.factor)
+        masks.append(warp(moving, field, padding="border") >= 0.5)
+    if not masks:
+        return None
+    return torch.stack(masks).all(0).to(field)
+
+
+def _image_parts(work: Boxed, stage: Stage, field: Tensor) -> list[Part]:
+    mask = counted(work, stage, field)
+    inside = (pooled(work.inside, stage.factor) > 0.1).to(field)
+    if stage.similarity == "mind":
+        weight = (box_sum(inside, 1) > 0.5).to(field)
+        weight = weight if mask is None else weight * mask
+        features = [(_features(m, stage), _features(f, stage)) for m, f in _channels(work)]
+        return [Part(moving, FeatureDistance(fixed, weight)) for moving, fixed in features]
+    moving, fixed = pooled(work.pair.moving, stage.factor), pooled(work.pair.fixed, stage.factor)
+    if stage.similarity == "remapped":
+        moving = _remapped(moving, fixed, inside if mask is None else inside * mask, field)
+    parts = []
+    for radius in stage.radii:
+        centres = (box_sum(inside, radius) > 0.5).to(field)  # all windows that hold a voxel of the foreground
+        parts.append(Part(moving, LocalCorrelation(fixed, centres, mask, radius, stage.epsilon, stage.exact)))
+    return parts
+
+
+def _channels(work: Boxed) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(work.pair.moving.split(1, dim=1), work.pair.fixed.split(1, dim=1), strict=True))
+
+
+def _features(image: Tensor, stage: Stage) -> Tensor:
+    """MIND on the finest grid, block means of it on the level's."""
+    return pooled(mind(image), stage.factor)
+
+
+def _remapped(moving: Tensor, fixed: Tensor, weight: Tensor, field: Tensor) -> Tensor:
+    moved = warp(moving, field, padding="border")
+    channels = []
+    for k in range(moving.shape[1]):
+        curve = conditional_mean(moved[:, k : k + 1], fixed[:, k : k + 1], weight)
+        channels.append(remap(moving[:, k : k + 1], curve))
+    return torch.cat(channels, dim=1)
+
+
+def _label_parts(work: Boxed, stage: Stage) -> list[Part]:
+    """Structures as feature channels, on the coarse levels; on the finest they would take 64 bytes a voxel."""
+    if work.pair.moving_label is None or work.pair.fixed_label is None or stage.factor == 1:
+        return []
+    names = sorted(set(work.pair.moving_label.unique().tolist()) & set(work.pair.fixed_label.unique().tolist()) - {0})
+    parts = []
+    for group in (names[i : i + CHANNELS] for i in range(0, len(names), CHANNELS)):
+        moving, fixed = (
+            torch.cat([pooled((label == name).float(), stage.factor) for name in group], dim=1)
+            for label in (work.pair.moving_label, work.pair.fixed_label)
+        )
+        distance = FeatureDistance(fixed, torch.ones_like(fixed[:, :1]))
+        parts.append(Part(moving, distance, LABEL_WEIGHT * len(group) / len(names)))
+    return parts
+
+
+def landmarks_of(work: Boxed, factor: int) -> Landmarks | None:
+    """The pair's points on the grid of a level, ``None`` where it has none."""
+    if work.pair.fixed_points is None or work.pair.moving_points is None:
+        return None
+    fixed, moving = (
+        (points.double() + 0.5) / factor - 0.5 for points in (work.pair.fixed_points, work.pair.moving_points)
+    )
+    return Landmarks(fixed, moving, SPREAD / factor)

@@ -1,0 +1,105 @@
+"""What a user may choose, and the recipes behind the presets."""
+
+from dataclasses import dataclass, replace
+
+from common.errors import InputError
+
+PRESETS = ("off", "fast", "accurate", "auto")
+SIMILARITIES = ("auto", "correlation", "mind")
+STARTS = ("auto", "network", "affine")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One level of a recipe.
+
+    Attributes:
+        factor: voxels of the images that make one of the level along each axis.
+        iterations: how many.
+        similarity: ``correlation``; ``mind``; or ``remapped``, the correlation with the moving image's intensities sent
+            through the conditional mean of the fixed one.
+        step: mean length of a step in voxels of the level.
+        radii: of the correlation's windows, in voxels of the level; several are added up.
+        epsilon: least variance of a window.
+        exact: derivative over all windows rather than the one around a voxel.
+        force_sigma: smoothing of the force, voxels.
+        field_sigma: smoothing of the field after each step, voxels.
+    """
+
+    factor: int
+    iterations: int
+    similarity: str = "correlation"
+    step: float = 0.5
+    radii: tuple[int, ...] = (2,)
+    epsilon: float = 1e-3
+    exact: bool = False
+    force_sigma: float = 0.7
+    field_sigma: float = 0.7
+
+
+def _levels(stage: Stage, iterations: tuple[int, ...]) -> tuple[Stage, ...]:
+    factors = (4, 2, 1)
+    return tuple(replace(stage, factor=f, iterations=n) for f, n in zip(factors, iterations, strict=True) if n)
+
+
+_WIDE = Stage(1, 0, step=0.4, radii=(5,), epsilon=5e-4, exact=True, force_sigma=1.0)
+_MIND = Stage(2, 120, "mind", step=0.4, force_sigma=1.0)
+_REMAPPED = Stage(1, 20, "remapped", step=0.4, radii=(3,), epsilon=1e-4)
+
+#: (preset, contrasts of the pair) -> stages from coarse to fine.
+RECIPES: dict[tuple[str, int], tuple[Stage, ...]] = {
+    ("fast", 1): _levels(Stage(1, 0), (60, 60, 20)),
+    ("accurate", 1): _levels(Stage(1, 0), (60, 60, 40)),
+    ("fast", 2): (replace(_MIND, iterations=80), _REMAPPED),
+    ("accurate", 2): (_MIND, _REMAPPED, _REMAPPED),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of ``refine``; what is ``None`` or ``auto`` is chosen from the pair.
+
+    Attributes:
+        preset: ``off`` returns the start; ``fast``, ``accurate``; ``auto`` is ``accurate``.
+        similarity: ``correlation`` (LNCC) for one contrast, ``mind`` for two, then the conditional mean.
+        start: ``network`` for the field given, ``affine`` for the alignment alone.
+        window: radius of the correlation's windows in voxels.
+        smoothness: standard deviation, in voxels, of the smoothing of the field after each step; 0 to 2.
+        symmetric: treat both images alike: exchanging them gives the inverse.
+        seconds: no iteration begins after this time; ``None`` for no bound. With a bound the result depends on the
+            machine's speed.
+    """
+
+    preset: str = "auto"
+    similarity: str = "auto"
+    start: str = "auto"
+    window: int | None = None
+    smoothness: float | None = None
+    symmetric: bool = False
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("refine", self.preset, PRESETS),
+            ("refine_similarity", self.similarity, SIMILARITIES),
+            ("refine_start", self.start, STARTS),
+        ):
+            if value not in known:
+                raise InputError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+        if self.window is not None and not 1 <= self.window <= 8:
+            raise InputError(f"refine_window: expected a radius of 1 to 8 voxels, got {self.window!r}")
+        if self.smoothness is not None and not 0 <= self.smoothness <= 2:
+            raise InputError(f"refine_smoothness: expected 0 to 2 voxels, got {self.smoothness!r}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise InputError(f"refine_seconds: expected a positive number, got {self.seconds!r}")
+
+
+def stages_of(options: Options, contrasts: int) -> tuple[Stage, ...]:
+    """Return the recipe of a preset with the user's own window and smoothness in place."""
+    preset = "accurate" if options.preset == "auto" else options.preset
+    stages = RECIPES[preset, contrasts]
+    if options.window is not None:
+        stages = tuple(replace(stage, radii=(options.window,)) for stage in stages)
+    if options.smoothness is not None:
+        stages = tuple(replace(stage, field_sigma=options.smoothness) for stage in stages)
+    return stages

@@ -1,0 +1,198 @@
+"""Instance optimisation of one pair: from a start to a smooth field that is one to one and fits the images better."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from common.refine.choice import contrasts_of
+from common.refine.compiled_descent import CompiledDescent, can_descend_compiled
+from common.refine.descent import Descent, Level, PlainDescent
+from common.refine.determinants import smallest_determinant
+from common.refine.inverse import inverse_of
+from common.refine.levels import boxed, coarse_field, landmarks_of, level_of
+from common.refine.optimiser import FLOOR, descend
+from common.refine.options import Options, Stage, stages_of
+from common.refine.pair import Pair
+from common.refine.record import LevelRecord, Record
+from common.refine.region import foreground
+from common.refine.start import one_to_one, prepared_start
+
+#: By how much the similarity from the network's field has to be larger for it to be the start.
+MARGIN = 0.005
+Watch = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What ``refine`` returns.
+
+    Attributes:
+        ddf: (1, 3, X, Y, Z) in voxels: moved(x) = moving(x + ddf(x)).
+        record: what was done.
+        inverse: (1, 3, X, Y, Z), where asked for.
+        inverse_residual: (1, 1, X, Y, Z) in voxels.
+    """
+
+    ddf: Tensor
+    record: Record
+    inverse: Tensor | None = None
+    inverse_residual: Tensor | None = None
+
+
+def descent_of(level: Level) -> Descent:
+    """Return the level on the fastest path that its device has."""
+    return CompiledDescent(level) if can_descend_compiled(level) else PlainDescent(level)
+
+
+@torch.no_grad()
+def refine(
+    pair: Pair,
+    start: Tensor | None = None,
+    options: Options = Options(),  # noqa: B008 (frozen)
+    inverse: bool = False,
+    watch: Watch | None = None,
+) -> Refined:
+    """Refine a field on one pair.
+
+    Args:
+        pair: images and what comes with them.
+        start: (1, 3, X, Y, Z) in voxels, a network's field; without it the alignment as it is.
+        options: see ``Options``.
+        inverse: compute the inverse as well.
+        watch: called after each iteration with the stage in words, the similarity and the smallest determinant.
+
+    Returns:
+        The field, one to one by the ten determinants (checked, ``record.smallest_determinant``) unless the preset is
+        ``off``.
+
+    Raises:
+        InputError: see ``Options`` and ``Pair``.
+    """
+    began = time.perf_counter()
+    record = Record(options.preset)
+    if options.preset == "off":
+        record.reasons.append("refinement is off: the start is the result")
+        ddf = torch.zeros_like(pair.fixed[:, :1]).repeat(1, 3, 1, 1, 1) if start is None else start
+    else:
+        deadline = float("inf") if options.seconds is None else began + options.seconds
+        ddf = _Refinement(pair, options, record, deadline, watch).run(start)
+    record.smallest_determinant = smallest_determinant(ddf)
+    result = Refined(ddf, record)
+    if inverse:
+        back, residual = inverse_of(ddf)
+        result = Refined(ddf, record, back, residual)
+        inside = residual[foreground(pair.fixed)]
+        record.inverse_residual = {"mean": float(inside.mean()), "largest": float(inside.max())}
+    record.seconds = time.perf_counter() - began
+    return result
+
+
+class _Refinement:
+    """One run: what stays the same from level to level."""
+
+    def __init__(self, pair: Pair, options: Options, record: Record, deadline: float, watch: Watch | None) -> None:
+        self._grid, self._device = pair.fixed.shape[2:], pair.fixed.device
+        self._options, self._record, self._deadline, self._watch = options, record, deadline, watch
+        self._work = boxed(pair)
+
+    def run(self, start: Tensor | None) -> Tensor:
+        """Return the refined field (1, 3, X, Y, Z)."""
+        stages = stages_of(self._options, self._contrasts())
+        whole = torch.zeros(1, 3, *self._grid, device=self._device)
+        candidates = {"affine": whole}
+        if start is not None and self._options.start != "affine":
+            candidates["network"] = prepared_start(start)
+            if self._options.start == "network":
+                del candidates["affine"]
+        name, change, rest = self._choose(candidates, stages)
+        self._record.start = name
+        begin = self._work.box.cut(candidates[name])
+        for stage in rest:
+            change, _ = self._level(stage, begin, change)
+        field = begin if change is None else begin + change
+        self._measure_landmarks(begin, field)
+        return self._work.box.paste(field, candidates[name])
+
+    def _contrasts(self) -> int:
+        pair = self._work.pair
+        if self._options.similarity == "auto":
+            inside = (pair.fixed[:, :1] > 0) & (pair.moving[:, :1] > 0)
+            self._record.contrasts, reason = contrasts_of(pair.moving[:, :1], pair.fixed[:, :1], inside)
+        else:
+            self._record.contrasts = 1 if self._options.similarity == "correlation" else 2
+            reason = f"similarity {self._options.similarity}: asked for"
+        self._record.reasons.append(reason)
+        return self._record.contrasts
+
+    def _choose(
+        self, candidates: dict[str, Tensor], stages: tuple[Stage, ...]
+    ) -> tuple[str, Tensor | None, tuple[Stage, ...]]:
+        """Run the coarse stages from each start and go on from the one that ends with the larger similarity."""
+        if len(candidates) == 1:
+            name = next(iter(candidates))
+            self._record.reasons.append(f"start: the {'network field' if name == 'network' else 'alignment'}")
+            return name, None, stages
+        coarse = tuple(stage for stage in stages if stage.factor > 1)
+        ends: dict[str, tuple[float, Tensor | None, list[LevelRecord]]] = {}
+        for name, field in candidates.items():
+            change, similarity = None, 0.0
+            for stage in coarse:
+                change, similarity = self._level(stage, self._work.box.cut(field), change)
+            ends[name] = similarity, change, self._record.levels
+            self._record.levels = []
+        gain = ends["network"][0] - ends["affine"][0]
+        name = "network" if gain > MARGIN else "affine"
+        self._record.levels = ends[name][2]
+        self._record.reasons.append(
+            f"start: {'the network field' if name == 'network' else 'the alignment alone'}; refined at "
+            f"{coarse[-1].factor} voxels the network's start has a similarity of {ends['network'][0]:.4f}, the "
+            f"alignment's {ends['affine'][0]:.4f} (the network's has to be larger by {MARGIN})"
+        )
+        return name, ends[name][1], stages[len(coarse) :]
+
+    def _level(self, stage: Stage, start: Tensor, change: Tensor | None) -> tuple[Tensor, float]:
+        """Run one stage; return the change so far on its grid, and the similarity at its end."""
+        began = time.perf_counter()
+        level = level_of(self._work, stage, start, change)
+        descent = descent_of(level)
+        if descent.smallest() < FLOOR:  # a field brought to a finer grid may have lost what its coarse cells had
+            level.field = one_to_one(level.field)
+            descent = descent_of(level)
+        watch, words = self._watch, stage_words(stage)
+        course = descend(
+            descent,
+            stage.iterations,
+            stage.step,
+            self._deadline,
+            None if watch is None else lambda similarity, smallest: watch(words, similarity, smallest),
+        )
+        similarity, field = descent.force(), descent.field()
+        shape = tuple(field.shape[2:])
+        self._record.levels.append(
+            LevelRecord(
+                words,
+                (shape[0], shape[1], shape[2]),
+                len(course.similarity),
+                [*course.similarity, similarity],
+                course.smallest,
+                course.held_back,
+                course.refused,
+                time.perf_counter() - began,
+            )
+        )
+        return field - coarse_field(start, stage.factor), similarity
+
+    def _measure_landmarks(self, begin: Tensor, end: Tensor) -> None:
+        marks = landmarks_of(self._work, 1)
+        if marks is not None:
+            before, after = (float(marks.error(field[0]).mean()) for field in (begin, end))
+            self._record.landmark_error = {"before": before, "after": after}
+
+
+def stage_words(stage: Stage) -> str:
+    """A stage as the record and the progress bar name it."""
+    name = {"correlation": "local correlation", "mind": "MIND-SSC", "remapped": "remapped local correlation"}
+    return f"{name[stage.similarity]} at {stage.factor} voxel{'s' if stage.factor > 1 else ''}"
