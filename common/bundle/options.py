@@ -1,15 +1,14 @@
 """Options that no configuration knows: a typing error must not run as if it were not there."""
 
-import difflib
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pydoc import locate
 from typing import Any
 
-from common.errors import InputError
+from common.errors import InputError, nearest
 
 #: Keys of a configuration that MONAI reads itself.
 _OWN = {"_meta_", "_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
@@ -44,12 +43,6 @@ def check_options(config: Mapping[str, Any], root: Path) -> None:
             raise InputError(f"unknown option --{key}{nearest(key, known)}")
     for place, component in _components(config):
         _check_arguments(place, component)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean --fixed?)`` for a word that resembles a known one, else nothing."""
-    close = difflib.get_close_matches(word, sorted(known), n=1)
-    return f" (did you mean --{close[0]}?)" if close else ""
 
 
 def _components(content: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from common.bundle.options import check_options, known_keys, nearest
+from common.bundle.options import check_options, known_keys
 from common.errors import InputError
 
 CONFIG = {
@@ -51,7 +51,3 @@ def test_what_nothing_reads_is_refused(root, change, message):
 
 def test_what_something_refers_to_is_no_typing_error(root):
     check_options({**CONFIG, "_meta_": {}, "my_share": 0.5, "passes": "$[round(@my_share)]"}, root)
-
-
-def test_no_likeness_no_guess():
-    assert nearest("zzz", ["fixed", "moving"]) == ""
