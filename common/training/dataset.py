@@ -78,14 +78,9 @@ class RegistrationPairs(Dataset):
         flip = self.augmentation.mirrors(generator)
         is_fine = self.fine.drawn(index // self.batch_size, self.seed)
         subjects = self.fine.subjects if is_fine and self.fine.subjects else self.subjects
-        if self.same_person.drawn(generator):
-            second = first
-            fields = [None, self._strong_field(subjects[first], generator)]
-        elif is_fine:
-            fields = [None, None]
-        else:
-            fields = [self.augmentation.field(subjects[number].shape, generator) for number in (first, second)]
-        chosen = (subjects[first], subjects[second])
+        same = self.same_person.drawn(generator)
+        chosen = (subjects[first], subjects[first if same else second])
+        fields = self._fields(chosen, same, is_fine, generator)
         sides = [transformed(subject, flip, field) for subject, field in zip(chosen, fields, strict=True)]
         item = self.views.item(sides, contrast, self.augmentation, generator)
         if self.same_person.share > 0:
@@ -94,19 +89,25 @@ class RegistrationPairs(Dataset):
             return item | self.fine.window_of(chosen[0].shape, generator)
         return self._cropped(item, self.crop, generator) if self.crop else item
 
-    def _strong_field(self, subject: Subject, generator: torch.Generator) -> Tensor:
-        finer = subject.shape[0] / self.subjects[0].shape[0]
-        return self.same_person.field(subject.shape, finer, generator)
+    def _fields(
+        self, chosen: tuple[Subject, Subject], same: bool, is_fine: bool, generator: torch.Generator
+    ) -> list[Tensor | None]:
+        """Draw what deforms each side: (1, 3, X, Y, Z) in voxels, or nothing."""
+        if same:
+            finer = chosen[1].shape[0] / self.subjects[0].shape[0]
+            return [None, self.same_person.field(chosen[1].shape, finer, generator)]
+        if is_fine:
+            return [None, None]
+        return [self.augmentation.field(subject.shape, generator) for subject in chosen]
 
     def _truth(
         self, moving: Subject, fixed: Subject, moving_field: Tensor | None, fixed_field: Tensor | None
     ) -> dict[str, Tensor]:
         """The field that the network has to find, where it is known: fixed(x) = moving(x + field(x))."""
-        known = moving is fixed and moving_field is None and fixed_field is not None
-        field = (
-            fixed_field[0] if known and fixed_field is not None else torch.zeros(3, *fixed.shape, device=self.device)
-        )
-        return {"true_known": torch.tensor(float(known), device=self.device), "true_ddf": field}
+        known, field = 0.0, torch.zeros(3, *fixed.shape, device=self.device)
+        if moving is fixed and moving_field is None and fixed_field is not None:
+            known, field = 1.0, fixed_field[0]
+        return {"true_known": torch.tensor(known, device=self.device), "true_ddf": field}
 
     @staticmethod
     def _cropped(item: dict[str, Tensor], size: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
