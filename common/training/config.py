@@ -1,40 +1,15 @@
-"""What the expressions of a bundle's train.json call; see docs/training.md for the keys."""
+"""What a bundle's train.json calls besides the parts of a run: its start, label tables, handlers by reference."""
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from ignite.engine import Engine
-from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 from torch import Tensor
 
 from common.data.datalist import read_datalist
-from common.switches import switch
-from common.training.initialisation import initialise, parameter_groups
-from common.training.muon import matrix_groups
-from common.training.trainer import prepare_validation
-from common.training.volumes import load_pairs, load_subjects
-from common.training.weights import read_weights
-
-__all__ = [
-    "Handlers",
-    "classes_of",
-    "identifiers_of",
-    "initialise",
-    "load_pairs",
-    "load_subjects",
-    "load_teacher",
-    "matrix_groups",
-    "parameter_groups",
-    "prediction_and_labels",
-    "prepare_validation",
-    "set_up",
-    "start_processes",
-    "switch",
-]
 
 
 class Handler(Protocol):
@@ -89,17 +64,6 @@ def identifiers_of(datalist: str) -> list[int] | None:
         return None
     numbers = {int(value): int(number) for value, number in named.items()}
     return [numbers.get(value, 0) for value in range(max(numbers) + 1)]
-
-
-def load_teacher(bundle: str, device: torch.device) -> torch.nn.Module | None:
-    """Build the network of a bundle's folder with its weights, for ``RegistrationTrainer``; ``None`` for ""."""
-    if not bundle:
-        return None
-    parser = ConfigParser()
-    parser.read_config(Path(bundle) / "configs" / "inference.json")
-    network = parser.get_parsed_content("network_def")
-    network.load_state_dict(read_weights(Path(bundle) / "models" / "model.pt"))
-    return network.to(device)
 
 
 def prediction_and_labels(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from common.bundle import build_network
 from common.errors import find_input_error
 from common.training.initialisation import parameter_groups
 from tests.bundles.conftest import read
+from tests.bundles.test_alone import carry, run_alone, write_strangers
 from tests.common.training.tiny import TinyNetwork, write_data_set
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +85,12 @@ def command(*configs: str, options: Path, processes: int = 1) -> subprocess.Comp
     return subprocess.run(
         words, cwd=options.parent, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def state(folder: Path) -> dict[str, Any]:
@@ -202,6 +211,10 @@ def test_two_processes_train_like_one_with_the_same_global_batch(tmp_path: Path)
         ({"initial": "none.pt"}, "none.pt: expected a state dict written by torch.save, got:"),
         ({"resume": True}, "last.pt: expected the checkpoint of a run to resume, found none"),
         ({"datalist": "none.json"}, "none.json: expected a readable JSON datalist"),
+        ({"teacher": "nowhere"}, "no bundle nowhere: expected a folder with configs/inference.json"),
+        ({"device": "cuda:77"}, "device: expected one that is here, got cuda:77"),
+        ({"recipe": "synth"}, "unknown option --recipe"),
+        ({"lerning_rate": 0.1}, "unknown option --lerning_rate (did you mean --learning_rate?)"),
         ({"precision": "half"}, "precision: expected one of float32, bfloat16, float16, got 'half'"),
         ({"amsgrad": "maybe"}, "expected amsgrad to be true or false"),
         ({"contrasts": {"t1-pet": 1.0}}, "contrasts expects two sides such as 't1-ct'"),
@@ -240,6 +253,26 @@ def test_a_used_folder_is_refused_and_overwritten_on_demand(tmp_path: Path) -> N
     assert len(log(tmp_path / "runs")) == 2
 
 
+@pytest.mark.parametrize("overlays", [("synth.json",), ("synth.json", "multi_gpu_train.json")], ids="+".join)
+def test_a_bundle_with_the_library_beside_it_trains_alone(
+    tmp_path: Path, overlays: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_data_set(tmp_path)
+    alone = carry(ROOT / "bundles" / "mambamorph", tmp_path / "elsewhere")
+    shutil.copy(ROOT / "tests" / "common" / "training" / "tiny.py", alone / "tiny_network.py")
+    options = overrides(tmp_path, "runs", epochs=1, network_def={"_target_": "tiny_network.TinyNetwork"})
+    (tmp_path / "options.json").write_text(json.dumps(options))
+    world = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    for name, value in world.items():
+        monkeypatch.setenv(name, str(value))
+    configs = [str(alone / "configs" / name) for name in ("train.json", *overlays)]
+    words = ("--config_file", str(configs), "--args_file", str(tmp_path / "options.json"))
+    done = run_alone(*words, cwd=Path("/"), paths=(write_strangers(tmp_path / "installed"),))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count(f"the copy of {alone / 'common'}") == 1
+    assert state(tmp_path / "runs")["step"] == 2
+
+
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_all_training_files_are_one_file_but_for_the_network_and_its_paper(name: str) -> None:
     def shared(config: dict[str, Any], own: set[str]) -> list[tuple[str, str]]:
@@ -249,6 +282,8 @@ def test_all_training_files_are_one_file_but_for_the_network_and_its_paper(name:
     train, synth, inference = (read(folder / f"{file}.json") for file in ("train", "synth", "inference"))
     assert shared(train, OWN_KEYS) == shared(read(first / "train.json"), OWN_KEYS)
     assert train.keys() >= OWN_KEYS
+    for key in ("bundle_root", "installed", "code"):
+        assert train[key] == inference[key], key
     assert {key: train[key] for key in ("network_def", "multiple", "cube")} == {
         key: inference[key] for key in ("network_def", "multiple", "cube")
     }
