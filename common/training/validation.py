@@ -1,5 +1,6 @@
 """Validation during training: score the network, keep the best weights, stop when nothing gets better."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from common.training.overview import overview
 from common.training.run_folder import RunFolder
 from common.training.weights import save
 from common.writing import save_json
+
+logger = logging.getLogger(__name__)
 
 
 @reads_switches
@@ -51,6 +54,7 @@ class Validation:
     def attach(self, engine: Engine) -> None:
         """Register on the trainer."""
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.validate)
+        engine.add_event_handler(Events.COMPLETED, lambda _: self.sum_up())
 
     def validate(self, engine: Engine) -> None:
         """Score the network; save it if it is better than ever."""
@@ -69,7 +73,14 @@ class Validation:
             if self.patience and self.waited >= self.patience:
                 engine.terminate()
 
+    def sum_up(self) -> None:
+        """Say what the run has come to."""
+        if self.folder.writes and self.best_epoch:
+            logger.info("best score %.4f in epoch %d: %s", self.best, self.best_epoch, self.folder.best)
+
     def _tell(self, engine: Engine, name: str, score: float) -> None:
+        if self.folder.writes:
+            logger.info("epoch %d: %s %.4f (best so far %.4f)", engine.state.epoch, name, score, max(score, self.best))
         if self.log is None:
             return
         self.log.note(engine, name, score)

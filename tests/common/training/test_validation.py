@@ -1,4 +1,5 @@
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,15 @@ from tests.common.training.engines import Evaluator, engine
 from tests.common.training.tiny import batch_of
 
 
-def test_best_weights_and_early_stop(tmp_path: Path) -> None:
+def test_best_weights_and_early_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     network, run = torch.nn.Linear(2, 1), engine()
     folder = RunFolder(str(tmp_path))
     validation = Validation(Evaluator([0.2, 0.6, 0.5, 0.4, 0.9]), 1, network, folder, patience=2)
     validation.attach(run)
-    run.run([0.0], max_epochs=5)
+    with caplog.at_level(logging.INFO, "common.training.validation"):
+        run.run([0.0], max_epochs=5)
+    assert caplog.messages[2] == "epoch 3: val_dice 0.5000 (best so far 0.6000)"
+    assert caplog.messages[-1] == f"best score 0.6000 in epoch 2: {folder.best}"
     assert run.state.epoch == 4  # two validations without progress after the second
     assert json.loads(folder.best_facts.read_text()) == {"val_dice": 0.6, "epoch": 2, "step": 2}
     assert torch.equal(read_weights(folder.best)["weight"], network.weight)
