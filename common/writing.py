@@ -14,6 +14,8 @@ from typing import Any
 
 from common.errors import InputError
 
+#: Bytes of a folder's name: what file systems take, less what ``write_together`` puts around it for a while.
+LONGEST_NAME = 255 - len(".") - len(".partial-12345678")
 #: Bytes left on a disk below which a writer's error counts as that of a full disk.
 _NOTHING_LEFT = 1 << 20
 

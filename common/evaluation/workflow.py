@@ -41,9 +41,6 @@ class ScorePaird(Transform):
         """Return the dictionary with ``record``; the images and fields that the report does not need are left out."""
         pair = dict(data)
         labels = [_labels(pair.get(key)) for key in ("fixed_label", "moving_label")]
-        landmarks = None
-        if pair.get("fixed_keypoints") and pair.get("moving_keypoints"):
-            landmarks = read_landmarks(pair["fixed_keypoints"]), read_landmarks(pair["moving_keypoints"])
         clock = {name: float(seconds) for name, seconds in pair.get("clock", {}).items()}
         record = {
             "method": self.method,
@@ -59,7 +56,7 @@ class ScorePaird(Transform):
                 labels[1],
                 pair["moving"].affine.numpy(),
                 list(self.structures) or None,
-                landmarks,
+                read_landmarks(pair),
             ),
         }
         return {"record": record}

@@ -10,7 +10,7 @@ from common.geometry.affines import (
     transform_points,
 )
 from common.geometry.fields import carry_ddf, ddf_to_lps, displacement_mm, lengths, lps_to_ddf
-from common.geometry.foreground import background_value, corner_points, extreme_points, foreground_mask
+from common.geometry.foreground import background_value, corner_points, differs_from, extreme_points, foreground_mask
 from common.geometry.grids import Grid, network_grid
 from common.geometry.orientations import ORIENTATIONS, orientation_of, ras_directions, reorient
 from common.geometry.sampling import resample, smooth_for
@@ -23,6 +23,7 @@ __all__ = [
     "check_affine",
     "corner_points",
     "ddf_to_lps",
+    "differs_from",
     "displacement_mm",
     "extreme_points",
     "foreground_mask",

@@ -45,7 +45,11 @@ def foreground_mask(volume: NDArray) -> NDArray[np.bool_]:
     Returns:
         (X, Y, Z), never empty unless the image is constant.
     """
-    background = background_value(volume)
+    return differs_from(volume, background_value(volume))
+
+
+def differs_from(volume: NDArray, background: float | None) -> NDArray[np.bool_]:
+    """True where the image differs from a background that is known by over 1 % of its range; everywhere for None."""
     if background is None:
         return np.ones(volume.shape, dtype=bool)
     reach = TOLERANCE * (float(volume.max()) - float(volume.min()))

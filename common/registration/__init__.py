@@ -3,7 +3,7 @@
 from common.registration.grids import ToFixedGridd, ToNetworkGridd
 from common.registration.inferer import AutocastInferer
 from common.registration.load import LoadPaird, load_image
-from common.registration.pairs import check_pair, registration_pairs
+from common.registration.pairs import check_pair_files, registration_pairs
 from common.registration.progress import StageProgress
 from common.registration.save import SaveRegistrationd
 from common.registration.summary import Summary
@@ -18,7 +18,7 @@ __all__ = [
     "ToFixedGridd",
     "ToNetworkGridd",
     "ValidatePaird",
-    "check_pair",
+    "check_pair_files",
     "load_image",
     "registration_pairs",
 ]

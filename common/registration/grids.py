@@ -13,16 +13,14 @@ from torch import Tensor
 from common.errors import InputError
 from common.geometry import (
     Grid,
-    background_value,
     carry_ddf,
-    foreground_mask,
     lengths,
     network_grid,
     resample,
     smooth_for,
 )
 from common.registration.clock import since_last_stage, stage
-from common.registration.validate import foreground_points
+from common.registration.foreground import foreground_points, outside_value
 from common.spatial.passes import passes_of
 from common.switches import reads_switches
 
@@ -36,28 +34,6 @@ def grid_of(image: MetaTensor) -> Grid:
     """Grid of a (C, X, Y, Z) image."""
     shape = image.shape[-3:]
     return Grid((shape[0], shape[1], shape[2]), image.affine.numpy())
-
-
-def outside_value(image: Tensor) -> float:
-    """Value that stands for "nothing there" in an image (1, X, Y, Z): its background, or its minimum if it has none."""
-    background = background_value(image[0].numpy())
-    return float(image.min()) if background is None else background
-
-
-def intensity_range(image: Tensor, upper_percentile: float = 100.0) -> tuple[float, float]:
-    """Values of an image (1, X, Y, Z) that become 0 and 1.
-
-    Args:
-        image: the image on its own grid, before any interpolation.
-        upper_percentile: 100 takes the maximum, as the papers do; less takes that percentile of the foreground, for
-            images with a few bright outliers. Values above are cut to 1.
-    """
-    low, high = float(image.min()), float(image.max())
-    if upper_percentile < 100:
-        array = image[0].numpy()
-        robust = float(np.percentile(array[foreground_mask(array)], upper_percentile))
-        high = robust if robust > low else high
-    return low, high
 
 
 def same_image(first: Tensor, second: Tensor) -> bool:
@@ -79,11 +55,9 @@ class ToNetworkGridd(Transform):
     Args:
         spacing: millimetres: one number, or three equal ones.
         multiple: every axis is a multiple of it.
-        margin: millimetres around the foreground.
         shape: a fixed shape in RAS order, for networks that need one.
         cube: equal sizes along all axes.
         smallest: voxels that every axis has at least, 32: what the coarsest level of every network can work with.
-        upper_percentile: see ``intensity_range``.
         passes: how the network goes over the grid, see ``coarse_to_fine``: its coarsest grid has to satisfy
             ``multiple`` and ``smallest``.
     """
@@ -92,57 +66,61 @@ class ToNetworkGridd(Transform):
         self,
         spacing: float | Sequence[float] = 1.0,
         multiple: int = 16,
-        margin: float = 4.0,
         shape: Sequence[int] | None = None,
         cube: bool = False,
         smallest: int = 32,
-        upper_percentile: float = 100.0,
         passes: int | Sequence[int] = (1,),
     ) -> None:
         values = [float(s) for s in (spacing if isinstance(spacing, Sequence) else [spacing])]
         if len(set(values)) != 1:
             raise InputError(f"the network grid is isotropic: expected one spacing in mm, got {values}")
         coarsest = max(passes_of(passes))
-        self.spacing, self.multiple, self.margin = values[0], multiple * coarsest, margin
-        self.shape, self.cube, self.upper_percentile = shape, cube, upper_percentile
-        self.smallest = smallest * coarsest
+        self.spacing, self.multiple, self.smallest = values[0], multiple * coarsest, smallest * coarsest
+        self.shape, self.cube = shape, cube
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with ``image``."""
         out = dict(data)
         with stage(out, "network_grid"):
+            if "alignment" in out and _one_image(out["fixed"], out["moving"]):
+                del out["alignment"]
             grid = self._grid(out)
-            if out.get("identical_inputs"):
-                out.pop("alignment", None)
-            pair = [self._channel(out["moving"], grid, out.get("alignment")), self._channel(out["fixed"], grid)]
+            pair = [self._channel(out, "moving", grid, out.get("alignment")), self._channel(out, "fixed", grid)]
             # The same image may come in another orientation or type: on one grid it is the same again.
             out["identical_inputs"] = same_image(pair[0], pair[1])
             out["image"] = MetaTensor(torch.cat(pair), affine=torch.from_numpy(grid.affine.copy()))
+            for role in ("fixed", "moving"):  # megabytes that nobody reads from here on
+                out.pop(f"{role}_foreground", None)
         return out
 
     def _grid(self, data: dict[Hashable, Any]) -> Grid:
-        moving = foreground_points(data["moving"])
+        moving = foreground_points(data, "moving")
         if data.get("alignment") is not None:
             back = np.linalg.inv(np.asarray(data["alignment"], dtype=np.float64))
             moving = moving @ back[:3, :3].T + back[:3, 3]
         return network_grid(
             grid_of(data["fixed"]),
-            foreground_points(data["fixed"]),
+            foreground_points(data, "fixed"),
             moving,
             spacing=self.spacing,
             multiple=self.multiple,
-            margin=self.margin,
             shape=self.shape,
             cube=self.cube,
             smallest=self.smallest,
         )
 
-    def _channel(self, image: MetaTensor, grid: Grid, alignment: Any = None) -> Tensor:
-        affine, voxels = image.affine.numpy(), image.as_tensor()
-        low, high = intensity_range(voxels, self.upper_percentile)
+    def _channel(self, data: dict[Hashable, Any], role: str, grid: Grid, alignment: Any = None) -> Tensor:
+        affine, voxels = data[role].affine.numpy(), data[role].as_tensor()
+        low, high = float(voxels.min()), float(voxels.max())  # of the file's own voxels, as the papers scale
         smooth = smooth_for(voxels, affine, float(grid.spacing[0]))
-        channel = resample(smooth, affine, grid, fill=outside_value(voxels), alignment=alignment)
+        channel = resample(smooth, affine, grid, fill=outside_value(data, role), alignment=alignment)
         return channel.sub_(low).div_(high - low).clamp_(0.0, 1.0)
+
+
+def _one_image(fixed: MetaTensor, moving: MetaTensor) -> bool:
+    """Whether both are the same voxels at the same place."""
+    same_grid = fixed.shape == moving.shape and torch.allclose(fixed.affine, moving.affine, rtol=0, atol=1e-5)
+    return bool(same_grid and torch.equal(fixed.as_tensor(), moving.as_tensor()))
 
 
 class ToFixedGridd(Transform):
@@ -174,7 +152,7 @@ class ToFixedGridd(Transform):
                 pred = torch.zeros_like(pred)
             grid = grid_of(fixed)
             ddf = carry_ddf(pred, out["image"].affine.numpy(), grid, out.get("alignment"))
-            out["outside_value"] = outside_value(moving.as_tensor())
+            out["outside_value"] = outside_value(out, "moving")
             out["ddf"] = _on(ddf, fixed)
             out["moved"] = _on(through(moving, ddf, grid, fill=out["outside_value"]), fixed)
             if isinstance(out.get("moving_label"), torch.Tensor):

@@ -13,9 +13,7 @@ from monai.transforms import MapTransform
 from common.errors import InputError
 from common.images import read_volume
 from common.registration.clock import stage
-
-#: Keys of a pair that hold label maps, all optional.
-LABEL_KEYS = ("fixed_label", "moving_label")
+from common.registration.keys import LABEL_KEYS
 
 
 def load_image(path: str, role: str) -> MetaTensor:

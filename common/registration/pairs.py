@@ -1,19 +1,16 @@
 """Which pairs to register: two files, or a datalist of many, all looked at before the first one starts."""
 
-import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.data.datalist import folder_of, read_section, resolve
 from common.errors import InputError
 from common.images import read_field, read_header
-from common.registration.load import LABEL_KEYS
+from common.registration.keys import LABEL_KEYS, PATH_KEYS
+from common.registration.outputs import check_outputs
 from common.registration.validate import check_headers
-
-#: Sections of a datalist that may hold pairs, the first one found counts (Learn2Reg's names among them).
-SECTIONS = ("test", "validation", "pairs", "registration_test", "registration_val")
-#: Keys of a pair that hold paths.
-PATH_KEYS = ("fixed", "moving", *LABEL_KEYS, "true_field")
 
 
 def registration_pairs(
@@ -25,6 +22,7 @@ def registration_pairs(
     moving_label: str | None = None,
     true_field: str | None = None,
     section: str | None = None,
+    output_dir: str | Path | None = None,
     required: bool = True,
 ) -> list[dict[str, str]]:
     """List the pairs of a run and check the header of every file.
@@ -32,20 +30,22 @@ def registration_pairs(
     Args:
         fixed: path of the fixed image, for one pair.
         moving: path of the moving image, for one pair.
-        datalist: for many pairs: a JSON file, a list of objects with ``fixed`` and ``moving`` or an object that holds
-            such a list in one of ``SECTIONS``; relative paths start at the file's folder. Or the list itself.
+        datalist: for many pairs: a JSON file (see ``read_section``) of objects with ``fixed`` and ``moving``; relative
+            paths start at the file's folder. Or such a list itself.
         fixed_label: label map of the fixed image, optional.
         moving_label: label map of the moving image, optional.
         true_field: ITK displacement field that is known to be right, optional.
-        section: the datalist's section; the first one found without it.
+        section: the datalist's section; the first one with pairs without it.
+        output_dir: where the results are going to be written; checked too where it is given.
         required: whether it is an error to name no pair; a configuration that is only looked at has none.
 
     Returns:
-        A dictionary of absolute paths a pair, without empty entries. Pairs of a datalist have a unique ``name``, that
-        of their results' subfolder: their own ``name`` or ``id``, else ``<moving>_to_<fixed>``.
+        A dictionary of absolute paths a pair, without empty entries, and ``kind`` where given. Pairs of a datalist have
+        a unique ``name``, that of their results' subfolder: their own ``name`` or ``id``, else ``<moving>_to_<fixed>``.
 
     Raises:
-        InputError: nothing to do, or any file of any pair cannot be used; the text names the first one.
+        InputError: nothing to do, any file of any pair cannot be used, or a result would replace one or cannot have its
+            name; the text names the first one.
     """
     if datalist:
         if fixed or moving:
@@ -53,17 +53,19 @@ def registration_pairs(
         pairs = _named(_entries(datalist, section))
     elif fixed and moving:
         labels = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
-        pairs = [_absolute({"fixed": fixed, "moving": moving, **labels}, Path.cwd())]
+        pairs = [_with_paths({"fixed": fixed, "moving": moving, **labels}, Path.cwd())]
     elif not (required or fixed or moving):
         return []
     else:
         raise InputError(f"expected a fixed and a moving image, or a datalist, got fixed={fixed} and moving={moving}")
     for pair in pairs:
-        check_pair(pair)
+        check_pair_files(pair)
+    if output_dir is not None:
+        check_outputs(pairs, output_dir)
     return pairs
 
 
-def check_pair(pair: Mapping[str, str]) -> None:
+def check_pair_files(pair: Mapping[str, str]) -> None:
     """Check what can be checked without reading voxels: headers, overlap of the fields of view, label grids.
 
     Raises:
@@ -84,40 +86,23 @@ def check_pair(pair: Mapping[str, str]) -> None:
 
 def _entries(datalist: str | Path | Sequence[Mapping[str, Any]], section: str | None) -> list[dict[str, str]]:
     if not isinstance(datalist, (str, Path)):
-        return [_absolute(entry, Path.cwd(), "the datalist") for entry in datalist]
-    path = Path(datalist).expanduser()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"datalist {path}: expected a JSON file, got {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"datalist {path}: expected a JSON file, got text that is no JSON ({error})") from error
-    found = _section(content, section, path)
-    if not found:
-        raise InputError(f"datalist {path}: expected at least one pair, got an empty list")
-    return [_absolute(entry, path.resolve().parent, f"datalist {path}, entry {n}") for n, entry in enumerate(found, 1)]
+        return [_with_paths(entry, Path.cwd(), f"entry {n}") for n, entry in enumerate(datalist, 1)]
+    folder, entries = folder_of(datalist), enumerate(read_section(datalist, section), 1)
+    return [_with_paths(entry, folder, f"datalist {datalist}, entry {n}") for n, entry in entries]
 
 
-def _section(content: Any, section: str | None, path: Path) -> list[Any]:
-    if isinstance(content, dict):
-        names = (section,) if section else SECTIONS
-        content = next((content[name] for name in names if isinstance(content.get(name), list)), None)
-        if content is None:
-            raise InputError(f"datalist {path}: expected a list of pairs under {' or '.join(names)}, got none")
-    if not isinstance(content, list):
-        raise InputError(f"datalist {path}: expected a list of pairs, got {type(content).__name__}")
-    return content
-
-
-def _absolute(entry: Any, folder: Path, where: str = "the pair") -> dict[str, str]:
+def _with_paths(entry: Any, folder: Path, where: str = "the pair") -> dict[str, str]:
+    """The entry's files as absolute paths, its name and kind; other keys are left out."""
     if not isinstance(entry, Mapping) or not entry.get("fixed") or not entry.get("moving"):
         raise InputError(f"{where}: expected an object with the paths 'fixed' and 'moving', got {entry!r}")
-    out = {k: str((folder / Path(str(entry[k])).expanduser()).absolute()) for k in PATH_KEYS if entry.get(k)}
+    out = {key: str(resolve(folder, entry[key])) for key in PATH_KEYS if entry.get(key)}
     name = entry.get("name") or entry.get("id")
     if name:
         if not str(name).strip(". ") or set(str(name)) & set("/\\\0"):
             raise InputError(f"{where}: expected a name that can be a folder's, got {name!r}")
         out["name"] = str(name)
+    if entry.get("kind"):
+        out["kind"] = str(entry["kind"])
     return out
 
 
@@ -125,7 +110,7 @@ def _named(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
     """Give every pair a name that no other one has."""
     taken: set[str] = set()
     for pair in pairs:
-        base = pair.get("name") or f"{_stem(pair['moving'])}_to_{_stem(pair['fixed'])}"
+        base = pair.get("name") or "_to_".join(_short(_stem(pair[role])) for role in ("moving", "fixed"))
         name, count = base, 1
         while name in taken:
             count += 1
@@ -133,6 +118,11 @@ def _named(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
         taken.add(name)
         pair["name"] = name
     return pairs
+
+
+def _short(text: str, limit: int = 100) -> str:
+    """As much of a text as has at most ``limit`` bytes."""
+    return os.fsencode(text)[:limit].decode(errors="ignore")
 
 
 def _stem(path: str) -> str:

@@ -11,10 +11,11 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import Tensor
 
-from common.geometry import ddf_to_lps, foreground_mask, lengths, resample
+from common.geometry import ddf_to_lps, lengths, resample
 from common.images import read_field, save_field, save_volume
 from common.machine import peak_memory_mb, versions
 from common.registration.clock import stage
+from common.registration.foreground import foreground_of
 from common.registration.grids import grid_of, through
 from common.registration.measures import (
     PROTOCOL,
@@ -24,15 +25,13 @@ from common.registration.measures import (
     jacobian_map,
     similarity,
 )
+from common.registration.outputs import RESULT_FILES, result_folder
 from common.writing import check_writable, json_text, write_together
 
 #: Packages whose versions stand in ``metrics.json``.
 PACKAGES = (
     "python", "registration-bundles", "monai", "torch", "numpy", "scipy", "nibabel", "itk-core", "numba", "mamba-ssm",
 )  # fmt: skip
-
-#: Files that one pair can have, the last one says that the others are complete.
-RESULT_FILES = ("moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "moved_label.nii.gz", "metrics.json")
 
 
 class SaveRegistrationd(Transform):
@@ -61,8 +60,9 @@ class SaveRegistrationd(Transform):
         with stage(out, "measure"):
             jacobian = jacobian_map(out["ddf"].as_tensor())
             metrics = self._metrics(out, jacobian)
-        folder = self.output_dir / str(out["name"]) if out.get("name") else self.output_dir
-        files = write_together(folder, self._writers(out, jacobian, metrics), RESULT_FILES)
+        files = write_together(
+            result_folder(self.output_dir, out), self._writers(out, jacobian, metrics), owned=RESULT_FILES
+        )
         out["metrics"], out["output_files"] = metrics, [str(path) for path in files]
         return out
 
@@ -87,7 +87,7 @@ class SaveRegistrationd(Transform):
     def _metrics(self, data: dict[Hashable, Any], jacobian: Tensor) -> dict[str, Any]:
         fixed, moving, ddf = data["fixed"], data["moving"], data["ddf"].as_tensor()
         affine, grid = fixed.affine.numpy(), grid_of(fixed)
-        mask = foreground_mask(fixed[0].numpy())
+        mask = foreground_of(data, "fixed")
         field = ddf_to_lps(ddf, affine)
         network = grid_of(data["image"])
         metrics: dict[str, Any] = {

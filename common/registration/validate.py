@@ -9,11 +9,12 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from common.errors import InputError
-from common.geometry import corner_points, extreme_points, foreground_mask
+from common.geometry import corner_points
 from common.geometry.affines import Array
 from common.images import Header
 from common.registration.clock import stage
-from common.registration.load import LABEL_KEYS
+from common.registration.foreground import foreground_points
+from common.registration.keys import LABEL_KEYS
 from common.switches import reads_switches
 
 #: Float32 holds whole numbers exactly below this.
@@ -55,11 +56,6 @@ def check_headers(fixed: Header, moving: Header) -> None:
     check_overlap(boxes[0], boxes[1], f"fixed image {fixed.path}", f"moving image {moving.path}")
 
 
-def foreground_points(image: MetaTensor) -> Array:
-    """World positions that span an image's foreground. (1, X, Y, Z) -> (N, 3)."""
-    return extreme_points(foreground_mask(image[0].numpy()), image.affine.numpy())
-
-
 def _box(points: Array) -> str:
     ends = zip("RAS", points.min(axis=0), points.max(axis=0), strict=True)
     return "foreground " + " ".join(f"{axis} {low:.0f}..{high:.0f}" for axis, low, high in ends) + " mm"
@@ -67,7 +63,7 @@ def _box(points: Array) -> str:
 
 @reads_switches
 class ValidatePaird(Transform):
-    """Check a loaded pair, and note under ``identical_inputs`` whether both are one image at one place.
+    """Check a loaded pair.
 
     Args:
         require_overlap: refuse pairs whose foregrounds do not overlap in the world. Switch off where an alignment is
@@ -78,7 +74,7 @@ class ValidatePaird(Transform):
         self.require_overlap = require_overlap
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the dictionary with ``identical_inputs``.
+        """Return the dictionary, with what was found out about the foregrounds.
 
         Raises:
             InputError: NaN or infinite voxels, a constant image, no overlap, or labels on another grid.
@@ -91,16 +87,10 @@ class ValidatePaird(Transform):
             for key in LABEL_KEYS:
                 if isinstance(out.get(key), torch.Tensor):
                     _check_label(out[key], out[key.removesuffix("_label")], key)
-            fixed, moving = out["fixed"], out["moving"]
-            out["identical_inputs"] = _identical(fixed, moving)
-            if self.require_overlap and not out["identical_inputs"]:
-                check_overlap(foreground_points(fixed), foreground_points(moving), names["fixed"], names["moving"])
+            if self.require_overlap:
+                fixed, moving = (foreground_points(out, key) for key in names)
+                check_overlap(fixed, moving, names["fixed"], names["moving"])
         return out
-
-
-def _identical(fixed: MetaTensor, moving: MetaTensor) -> bool:
-    same_grid = fixed.shape == moving.shape and torch.allclose(fixed.affine, moving.affine, rtol=0, atol=1e-5)
-    return bool(same_grid and torch.equal(fixed.as_tensor(), moving.as_tensor()))
 
 
 def _check_label(label: MetaTensor, image: MetaTensor, key: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.data.datalist import read_datalist, resolve
+from common.data.datalist import folder_of, read_section, resolve
 from common.errors import InputError
 from common.images import read_volume
 from common.training.grid import TrainingGrid
@@ -107,7 +107,7 @@ def load_subjects(datalist: str, modalities: Sequence[str], grid: TrainingGrid) 
     Raises:
         InputError: a file is missing or unusable, or the volumes are not on one grid.
     """
-    items = _section(datalist, "training")
+    items = read_section(datalist, "training")
     volumes: list[dict[str, Tensor]] = []
     for item in items:
         missing = [key for key in modalities if key not in item]
@@ -133,7 +133,7 @@ def load_pairs(datalist: str, grid: TrainingGrid, section: str = "validation") -
     """
     sides = ("moving", "fixed", "moving_label", "fixed_label")
     pairs = []
-    for number, item in enumerate(_section(datalist, section)):
+    for number, item in enumerate(read_section(datalist, section)):
         missing = [key for key in sides if key not in item]
         if missing:
             raise InputError(f"{datalist}: {section} pair {number} has no {missing}, expected {list(sides)}")
@@ -148,16 +148,9 @@ def load_pairs(datalist: str, grid: TrainingGrid, section: str = "validation") -
     return pairs
 
 
-def _section(datalist: str, section: str) -> list[dict[str, Any]]:
-    content = read_datalist(datalist)
-    if not content.get(section):
-        raise InputError(f"{datalist}: training expects items under {section!r}, got the keys {sorted(content)}")
-    return content[section]
-
-
 def _load(datalist: str, item: Mapping[str, Any], keys: Sequence[str], grid: TrainingGrid) -> dict[str, Tensor]:
     return {
-        key: load_volume(resolve(datalist, item[key]), grid.spacing, key.endswith("label"))
+        key: load_volume(resolve(folder_of(datalist), item[key]), grid.spacing, key.endswith("label"))
         for key in keys
         if key in item
     }

@@ -159,9 +159,7 @@ def score(pair: dict[str, Any], ddf: np.ndarray, structures: dict[int, str]) -> 
     """Read a pair's labels and landmarks and score a field on the fixed grid."""
     fixed_affine, moving_affine = (read_header(pair[key], key).grid.affine for key in ("fixed", "moving"))
     labels = [read_volume(pair[key], key).voxels if key in pair else None for key in ("fixed_label", "moving_label")]
-    landmarks = None
-    if "fixed_keypoints" in pair and "moving_keypoints" in pair:
-        landmarks = read_landmarks(pair["fixed_keypoints"]), read_landmarks(pair["moving_keypoints"])
+    landmarks = read_landmarks(pair)
     return evaluate_pair(ddf, fixed_affine, labels[0], labels[1], moving_affine, list(structures) or None, landmarks)
 
 

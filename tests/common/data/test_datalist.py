@@ -6,8 +6,17 @@ import nibabel
 import numpy as np
 import pytest
 
-from common.data.datalist import file_entries, read_datalist, resolve, role_of
-from common.data.datalist_check import check_datalist, read_points
+from common.data.datalist import (
+    PAIR_SECTIONS,
+    SECTIONS,
+    file_entries,
+    folder_of,
+    read_datalist,
+    read_section,
+    resolve,
+    role_of,
+)
+from common.data.datalist_check import check_datalist
 from common.errors import InputError
 from tests.conftest import shared_path
 from tools.datalist import datalist as datalist_command
@@ -53,11 +62,55 @@ def test_a_good_list_has_no_findings(tmp_path: Path, listing: dict[str, Any], ca
 
 
 def test_it_is_told_what_is_wrong_with_the_file_itself(tmp_path: Path) -> None:
-    assert "expected a readable JSON datalist" in texts(tmp_path, "{")[0]
-    assert "expected a JSON object" in texts(tmp_path, "[]")[0]
+    assert "expected a JSON file, got text that is no JSON" in texts(tmp_path, "{")[0]
+    assert "expected a JSON object" in texts(tmp_path, "3")[0]
     assert "expected items under one of" in texts(tmp_path, {"train": []})[0]
-    with pytest.raises(InputError, match=r"none\.json: expected a readable JSON datalist"):
+    assert "expected items under one of" in texts(tmp_path, [])[0]
+    with pytest.raises(InputError, match=r"none\.json: expected a JSON file, got: No such file"):
         read_datalist(tmp_path / "none.json")
+
+
+PAIR = {"fixed": "c.nii.gz", "moving": "b.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("content", "section"),
+    [
+        ([PAIR], None),
+        ({"pairs": [PAIR]}, None),
+        ({"training": [{}], "validation": [PAIR], "test": []}, None),
+        ({"test": [{"image": "a.nii.gz"}], "registration_test": [PAIR]}, None),  # Learn2Reg
+        ({"test": [{}], "mine": [PAIR]}, "mine"),
+    ],
+)
+def test_the_section_that_holds_pairs(tmp_path: Path, content: Any, section: str | None) -> None:
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert read_section(tmp_path / "list.json", section) == [PAIR]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"training": [{}]}, r"expected a list under test or validation or .*, got \['training'\]"),
+        ({"test": []}, "expected at least one item under test or"),
+        ({"test": {}}, "expected a list under test"),
+    ],
+)
+def test_no_pairs_to_be_found(tmp_path: Path, content: Any, text: str) -> None:
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=text):
+        read_section(tmp_path / "list.json")
+
+
+def test_every_section_says_what_it_holds() -> None:
+    assert {section.items for section in SECTIONS.values()} == {"subjects", "pairs"}
+    assert PAIR_SECTIONS[0] == "test" and "training" not in PAIR_SECTIONS
+
+
+def test_other_formats_than_nifti_are_read(tmp_path: Path, listing: dict[str, Any]) -> None:
+    itk = pytest.importorskip("itk")
+    itk.imwrite(itk.imread(str(tmp_path / "a.nii.gz"), itk.F), str(tmp_path / "a.nrrd"))
+    assert texts(tmp_path, _change(listing, "training", t1="a.nrrd")) == []
 
 
 def _change(listing: dict[str, Any], section: str, **entries: Any) -> dict[str, Any]:
@@ -68,11 +121,15 @@ def _change(listing: dict[str, Any], section: str, **entries: Any) -> dict[str, 
 @pytest.mark.parametrize(
     ("section", "entries", "text"),
     [
-        ("training", {"t1": "missing.nii.gz"}, "the file does not exist"),
-        ("training", {"t1": "text.nii.gz"}, "expected a readable volume"),
+        (
+            "training",
+            {"t1": "missing.nii.gz"},
+            "t1 image {folder}/missing.nii.gz: expected an image file",
+        ),
+        ("training", {"t1": "text.nii.gz"}, "t1 image {folder}/text.nii.gz: expected an image"),
         ("training", {"t1": "flat.nii.gz"}, "every voxel is 3"),
-        ("training", {"t1": "four.nii.gz"}, "expected a 3-D volume, got shape (6, 7, 8, 2)"),
-        ("training", {"t1": "nan.nii.gz"}, "the voxels hold NaN or infinity"),
+        ("training", {"t1": "four.nii.gz"}, "got 4-D of shape 6x7x8x2"),
+        ("training", {"t1": "nan.nii.gz"}, "expected finite voxels, got NaN or infinity"),
         ("training", {"label": "a.nii.gz"}, "a label holds whole numbers"),
         ("training", {"label": "small.nii.gz"}, "label has shape (5, 7, 8), t1 has (6, 7, 8)"),
         ("training", {"label": "moved.nii.gz"}, "label and t1 have different affines"),
@@ -81,7 +138,7 @@ def _change(listing: dict[str, Any], section: str, **entries: Any) -> dict[str, 
         ("validation", {"fixed": None}, "a pair expects both moving and fixed"),
         ("validation", {"fixed_keypoints": None}, "keypoints are needed for both sides"),
         ("validation", {"fixed_keypoints": "three.csv"}, "as many moving as fixed keypoints, got 2 and 3"),
-        ("validation", {"fixed_keypoints": "bad.csv"}, "expected rows of three numbers"),
+        ("validation", {"fixed_keypoints": "bad.csv"}, "bad.csv, line 1: expected three numbers, got '1 2'"),
         ("validation", {"fixed_label": "one.nii.gz"}, "the labels [2] are in one of moving_label and fixed_label only"),
     ],
 )
@@ -101,7 +158,7 @@ def test_each_kind_of_mistake_is_named(
     (tmp_path / "bad.csv").write_text("1 2\n3 4\n")
     changed = _change(listing, section, **entries)
     changed[section][0] = {key: value for key, value in changed[section][0].items() if value is not None}
-    assert any(text in found for found in texts(tmp_path, changed))
+    assert any(text.format(folder=tmp_path) in found for found in texts(tmp_path, changed))
 
 
 def test_leaks_and_counts_are_warnings(tmp_path: Path, listing: dict[str, Any]) -> None:
@@ -126,9 +183,9 @@ def test_items_and_paths(tmp_path: Path) -> None:
         "image",
     ]
     assert file_entries({"id": "a", "t1": "a.NII.gz", "n": 3}) == {"t1": "a.NII.gz"}
-    assert resolve(tmp_path / "list.json", "../x.nii") == (tmp_path.parent / "x.nii").resolve()
-    (tmp_path / "p.txt").write_text("1 2 3\n")
-    assert read_points(tmp_path / "p.txt").tolist() == [[1.0, 2.0, 3.0]]
+    assert folder_of(tmp_path / "list.json") == tmp_path.resolve()
+    assert resolve(tmp_path, "../x.nii") == tmp_path / ".." / "x.nii"
+    assert resolve(tmp_path, "/x.nii") == Path("/x.nii")
 
 
 def test_the_data_kit_is_usable() -> None:

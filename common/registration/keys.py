@@ -1,0 +1,61 @@
+"""The keys of the dictionary that one pair travels in, from the list of pairs to the written files.
+
+A transform takes such a dictionary and returns a new one. ``fixed`` and ``moving`` are paths until ``LoadPaird`` puts
+the images in their place. No key ever holds None, which does not collate: what is not there has no key.
+"""
+
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    """What one key holds, who writes it and who reads it; ``user`` names files and words in options or a datalist."""
+
+    value: str
+    writer: str
+    readers: str
+
+
+KEYS = {
+    "fixed": Key("path; then the image, (1, X, Y, Z) float32 with its affine", "user, LoadPaird", "all"),
+    "moving": Key("path; then the image, (1, X', Y', Z') float32 with its affine", "user, LoadPaird", "all"),
+    "fixed_label": Key("path; then label indices on fixed's grid, (1, X, Y, Z)", "user, LoadPaird", "saver, scorer"),
+    "moving_label": Key(
+        "path; then label indices on moving's grid, (1, X', Y', Z')", "user, LoadPaird", "ToFixedGridd, scorer"
+    ),
+    "fixed_keypoints": Key("path of points, voxel indices of fixed", "user", "scorer"),
+    "moving_keypoints": Key("path of the points that belong to them, voxel indices of moving", "user", "scorer"),
+    "true_field": Key("path of an ITK displacement field on any grid, LPS mm", "user", "saver"),
+    "name": Key("text: folder of the results, the pair's name in tables", "user, registration_pairs", "saver, scorer"),
+    "kind": Key("text: the group of pairs that tables take a mean over", "user", "scorer"),
+    "clock": Key("seconds by stage; start and end on perf_counter's scale", "every transform", "saver, scorer"),
+    "fixed_background": Key("intensity of the empty surroundings; NaN: none", "foreground.py, once", "foreground.py"),
+    "moving_background": Key("intensity of the empty surroundings; NaN: none", "foreground.py, once", "foreground.py"),
+    "fixed_foreground": Key(
+        "(N, 3) points that span the foreground, RAS mm; until ToNetworkGridd", "foreground.py, once", "foreground.py"
+    ),
+    "moving_foreground": Key(
+        "(N, 3) points that span the foreground, RAS mm; until ToNetworkGridd", "foreground.py, once", "foreground.py"
+    ),
+    "alignment": Key(
+        "(4, 4) from fixed's world to moving's, RAS mm; optional",
+        "before ToNetworkGridd",
+        "both grid steps",
+    ),
+    "image": Key("(2, x, y, z) float32 in [0, 1], moving first, on the network's grid", "ToNetworkGridd", "network"),
+    "identical_inputs": Key("whether both channels of image are one image", "ToNetworkGridd", "ToFixedGridd, saver"),
+    "pred": Key("(3, x, y, z) in voxels of image's grid", "network", "ToFixedGridd"),
+    "network_max_voxel": Key("length of pred's longest vector, voxels", "ToFixedGridd", "saver"),
+    "ddf": Key("(3, X, Y, Z), the total displacement in voxels of fixed", "ToFixedGridd", "saver, scorer"),
+    "outside_value": Key("intensity of moved where ddf leaves the moving image", "ToFixedGridd", "saver"),
+    "moved": Key("(1, X, Y, Z) float32, moving seen from fixed's grid", "ToFixedGridd", "saver"),
+    "moved_label": Key("(1, X, Y, Z), moving_label on fixed's grid", "ToFixedGridd", "saver"),
+    "metrics": Key("content of metrics.json", "saver", "caller"),
+    "output_files": Key("the written files, metrics.json last", "saver", "caller"),
+    "record": Key("every score of the pair, for tables; no other key stays beside it", "scorer", "EvaluationReport"),
+}
+#: Optional keys that hold label maps.
+LABEL_KEYS = ("fixed_label", "moving_label")
+#: Optional keys that hold paths of points, as Learn2Reg calls them.
+KEYPOINT_KEYS = ("fixed_keypoints", "moving_keypoints")
+#: Keys that hold paths when a pair is listed.
+PATH_KEYS = ("fixed", "moving", *LABEL_KEYS, *KEYPOINT_KEYS, "true_field")
