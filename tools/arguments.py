@@ -24,8 +24,8 @@ def match_words(command: Command, words: Sequence[str]) -> dict[str, str]:
     """Find the option of every word.
 
     ``--name value``, ``--name=value``, ``--switch``, ``--no_switch`` and a single letter where one option alone begins
-    with it; a hyphen inside of a name counts as an underscore. Loose words fill the options that are left, in order;
-    behind ``--`` every word is a loose one.
+    with it; a hyphen inside of a name counts as an underscore. Loose words fill the options that are left, in order; a
+    list that is needed takes all that remain. Behind ``--`` every word is a loose one.
 
     Args:
         command: whose options they are.
@@ -108,6 +108,11 @@ def _reads_as_switch(word: str) -> bool:
 def _fill(command: Command, found: dict[str, str], loose: Sequence[tuple[str, str | None]]) -> dict[str, str]:
     """Give the loose words to the options that are left, in order."""
     free = [option for option in command.options if option.name not in found]
+    for place, option in enumerate(free[: len(loose)]):
+        if option.default is None and any(kind.startswith("Sequence") for kind in option.kinds):
+            # "command a b c": a list that is needed takes all the words that are left
+            loose = [*loose[:place], (",".join(word for word, _ in loose[place:]), loose[place][1])]
+            break
     for (word, behind), option in zip(loose, free, strict=False):
         if behind is not None and option.default is not None:
             raise UsageError(f"--{behind} {word}: expected true or false (or yes/no, on/off, 1/0)")

@@ -91,3 +91,18 @@ def test_a_function_with_keywords_takes_every_option():
 )
 def test_anything_is_json_or_text(text: str, value: object):
     assert literal_or_text(text) == value
+
+
+ADD = read_command("registry add", "tools.registry.publish:add")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("r a.zip b.zip", {"registry": Path("r"), "archives": ["a.zip", "b.zip"]}),
+        ("r a.zip --commit 7 b.zip", {"registry": Path("r"), "archives": ["a.zip", "b.zip"], "commit": "7"}),
+        ("--archives a.zip r", {"registry": Path("r"), "archives": ["a.zip"]}),
+    ],
+)
+def test_a_list_that_is_needed_takes_all_loose_words(words, expected):
+    assert values(*words.split(), command=ADD) == expected
