@@ -25,8 +25,23 @@ COMMANDS: Commands = {
     "datalist": "tools.datalist:datalist",
     "demo": "tools.demo:demo",
     "doctor": "tools.doctor:doctor",
+    "download": "tools.download:download",
     "gpu_checks": "tools.benchmark.gpu:gpu_checks",
+    "list": "tools.installed:list_bundles",
+    "package": "tools.package:package",
     "picture": "tools.picture:picture",
+    "registry": {
+        "add": "tools.registry.publish:add",
+        "export": "tools.registry.export:export",
+        "init": "tools.registry.publish:init",
+        "mirror": "tools.registry.mirror:mirror",
+        "rotate": "tools.registry.publish:rotate",
+        "sign": "tools.registry.publish:sign",
+        "trust": "tools.registry.mirror:trust",
+        "yank": "tools.registry.publish:yank",
+    },
+    "remove": "tools.installed:remove",
+    "verify": "tools.installed:verify",
 }
 _HELP = ("-h", "--help")
 
