@@ -6,6 +6,7 @@ the field (24) and look at its determinants (12): 144 bytes, and 52 more where a
 rows and lanes that can move are worked on.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -52,7 +53,27 @@ class CompiledDescent:
 
     def force(self) -> float:
         """See ``Descent``."""
-        energy = self._forces[0][0](self._field, self._raw)
+        self.warp()
+        return self.follow()
+
+    def warp(self) -> None:
+        """Warp the moving images by the present field."""
+        for force, _ in self._forces:
+            force.warp(self._field)
+
+    @property
+    def moved(self) -> list[list[NDArray[np.float32]]]:
+        """The moved images of each part."""
+        return [force.moved for force, _ in self._forces]
+
+    def look_at(self, fixed: Sequence[list[NDArray[np.float32]]]) -> None:
+        """Take other fixed images, one set for each part: those that another descent has moved."""
+        for (force, _), images in zip(self._forces, fixed, strict=True):
+            force.look_at(images)
+
+    def follow(self) -> float:
+        """Compute the smoothed force from the moved images as they are; see ``Descent.force``."""
+        energy = self._forces[0][0].pull(self._raw)
         if len(self._forces) > 1:
             self._join(self._forces[0][1])
         smooth = partial(self._smooth, self._raw, self._force, EMPTY, self._drive, self._taps[0])
@@ -64,7 +85,7 @@ class CompiledDescent:
         self._raw *= np.float32(weight / self._mean(self._raw))
         for force, weight in self._forces[1:]:
             self._further[:] = 0  # each force writes its own rows
-            force(self._field, self._further)
+            force.pull(self._further)
             self._further *= np.float32(weight / self._mean(self._further))
             self._raw += self._further
 

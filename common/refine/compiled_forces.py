@@ -1,5 +1,6 @@
 """Forces on numba's kernels: what ``common.refine.similarity`` computes in PyTorch, in few passes over memory."""
 
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.compiled.width import WIDTH
-from common.refine.layout import EMPTY, ROWS, Layout, dilated, scratch
+from common.refine.layout import EMPTY, Layout, dilated, scratch
 from common.refine.similarity import FeatureDistance, LocalCorrelation, Part
 
 CORRELATION_ROWS = 32  # planes of a job that first sums up the planes before its own
@@ -16,10 +17,19 @@ Flat = NDArray[np.float32]
 
 
 class Force(Protocol):
-    """Writes the force at a field, both flat, and returns the similarity."""
+    """A force at a field, in two moves: warp the images, then pull."""
 
-    def __call__(self, field: Flat, out: Flat) -> float:
-        """Compute the force."""
+    #: The moved images, as ``look_at`` takes them.
+    moved: list[Flat]
+
+    def warp(self, field: Flat) -> None:
+        """Warp the moving images by a flat field."""
+
+    def look_at(self, fixed: list[Flat]) -> None:
+        """Take other fixed images: those that another force has moved."""
+
+    def pull(self, out: Flat) -> float:
+        """Write the force, flat, and return the similarity."""
 
 
 class CorrelationForce:
@@ -32,46 +42,67 @@ class CorrelationForce:
         self._similarity, self._layout = similarity, layout
         windows = similarity.windows
         counted = (windows.inverse > 0).any(1)[0]
-        parts = (moving, similarity.fixed, windows.mean, windows.inverse)
-        self._channels = [tuple(layout.flat(part[:, c]) for part in parts) for c in range(moving.shape[1])]
-        self._count = layout.flat(windows.count[0])
+        self._moving, self._fixed, self._mean, self._inverse = (
+            [layout.flat(channel[None]) for channel in part[0]]
+            for part in (moving, similarity.fixed, windows.mean, windows.inverse)
+        )
+        self._usable, self._count = layout.flat(windows.usable[0]), layout.flat(windows.count[0])
         self._mask = EMPTY if windows.mask is None else layout.flat(windows.mask[0])
-        self._moved = layout.empty(1)
-        self._further = layout.empty(3) if len(self._channels) > 1 else EMPTY
+        self.moved = [layout.empty(1) for _ in self._moving]
+        self._further = layout.empty(3) if len(self._moving) > 1 else EMPTY
         self._coefficients = layout.empty(3) if similarity.exact else EMPTY
         self._seen = layout.rows(dilated(counted, windows.radius + 1))
         self._pulled = layout.rows(dilated(counted, windows.radius))
 
-    def __call__(self, field: Flat, out: Flat) -> float:
+    def warp(self, field: Flat) -> None:
         """See ``Force``."""
-        energy = 0.0
-        for number, (moving, *fixed) in enumerate(self._channels):
-            self._layout.planes(lambda start, stop, image=moving: self._warp(  # type: ignore[misc]
-                image, field, self._moved, self._layout.valid, self._layout.numbers, *self._seen, start, stop
-            ))  # fmt: skip
-            energy += self._correlate(fixed, self._further if number else out)
-            if number:
-                out += self._further
+        numbers, valid = self._layout.numbers, self._layout.valid
+        for moving, moved in zip(self._moving, self.moved, strict=True):
+            self._layout.planes(partial(self._warp, moving, field, moved, valid, numbers, *self._seen))
+
+    def look_at(self, fixed: list[Flat]) -> None:
+        """See ``Force``."""
+        self._fixed, windows = fixed, self._similarity.windows
+
+        def measure(channel: int, start: int, stop: int) -> None:
+            self._kernels.window_planes(
+                fixed[channel], self._mask, self._usable, self._count, self._mean[channel], self._inverse[channel],
+                self._layout.numbers, *self._seen, windows.radius, windows.epsilon, *self._window(start, stop),
+            )  # fmt: skip
+
+        for channel in range(len(fixed)):
+            self._layout.planes(partial(measure, channel), CORRELATION_ROWS)
+
+    def pull(self, out: Flat) -> float:
+        """See ``Force``."""
+        energy = self._correlate(0, out)
+        for channel in range(1, len(self._moving)):
+            energy += self._correlate(channel, self._further)
+            out += self._further
         return energy / self._similarity.number
 
-    def _correlate(self, fixed: list[Flat], out: Flat) -> float:
-        windows, layout, exact = self._similarity.windows, self._layout, self._similarity.exact
-        _, y, _, stride, _ = layout.numbers
+    def _window(self, start: int, stop: int) -> tuple[Any, ...]:
+        """What the kernels with running sums take last: scratch, lanes and planes."""
+        _, y, _, stride, _ = self._layout.numbers
+        planes, lines = scratch("planes", 3 * (y * stride + 2 * WIDTH)), scratch("lines", 3 * (stride + 2 * WIDTH))
+        radius = self._similarity.windows.radius
+        return planes, lines, *self._span(start - radius, stop + radius), start, stop
 
-        def window(start: int, stop: int) -> tuple[Any, ...]:
-            planes, lines = scratch("planes", 3 * (y * stride + 2 * WIDTH)), scratch("lines", 3 * (stride + 2 * WIDTH))
-            return planes, lines, *self._span(start - windows.radius, stop + windows.radius), start, stop
+    def _correlate(self, channel: int, out: Flat) -> float:
+        windows, layout, exact = self._similarity.windows, self._layout, self._similarity.exact
+        fixed, moved = self._fixed[channel], self.moved[channel]
 
         def sums(start: int, stop: int) -> float:
             return self._kernels.correlation_planes(
-                fixed[0], self._moved, self._mask, fixed[1], fixed[2], self._count, out, self._coefficients,
-                layout.numbers, *self._seen, windows.radius, windows.epsilon, exact, *window(start, stop),
+                fixed, moved, self._mask, self._mean[channel], self._inverse[channel], self._count, out,
+                self._coefficients, layout.numbers, *self._seen, windows.radius, windows.epsilon, exact,
+                *self._window(start, stop),
             )  # fmt: skip
 
         def forces(start: int, stop: int) -> None:
             self._kernels.exact_force_planes(
-                fixed[0], self._moved, self._mask, self._coefficients, out, layout.numbers, *self._pulled,
-                windows.radius, *window(start, stop),
+                fixed, moved, self._mask, self._coefficients, out, layout.numbers, *self._pulled, windows.radius,
+                *self._window(start, stop),
             )  # fmt: skip
 
         energy = layout.planes(sums, CORRELATION_ROWS)
@@ -96,26 +127,31 @@ class FeatureForce:
 
         self._kernels, self._layout, self._number = feature_kernels, layout, similarity.number
         self._moving, self._fixed = _channels_last(moving), _channels_last(similarity.fixed)
-        self._moved = np.zeros_like(self._moving)
+        self.moved = [np.zeros_like(self._moving)]
         self._weight = layout.flat(similarity.weight[0])
         counted = similarity.weight[0, 0] > 0
         self._seen, self._pulled = layout.rows(dilated(counted, 1)), layout.rows(counted)
 
-    def __call__(self, field: Flat, out: Flat) -> float:
+    def warp(self, field: Flat) -> None:
         """See ``Force``."""
         numbers = self._layout.numbers
+        warp = partial(self._kernels.warp_features, self._moving, field, self.moved[0], numbers, *self._seen)
+        self._layout.planes(warp)
 
-        def warp(start: int, stop: int) -> None:
-            self._kernels.warp_features(self._moving, field, self._moved, numbers, *self._seen, start, stop)
+    def look_at(self, fixed: list[Flat]) -> None:
+        """See ``Force``."""
+        self._fixed = fixed[0]
+
+    def pull(self, out: Flat) -> float:
+        """See ``Force``."""
 
         def force(start: int, stop: int) -> float:
-            products = scratch("products", 4 * WIDTH * WIDTH)
+            products, numbers = scratch("products", 4 * WIDTH * WIDTH), self._layout.numbers
             return self._kernels.feature_force(
-                self._fixed, self._moved, self._weight, out, numbers, *self._pulled, products, start, stop
+                self._fixed, self.moved[0], self._weight, out, numbers, *self._pulled, products, start, stop
             )
 
-        self._layout.planes(warp, ROWS)
-        return -self._layout.planes(force, ROWS) / self._number
+        return -self._layout.planes(force) / self._number
 
 
 def _channels_last(features: Tensor) -> Flat:

@@ -27,6 +27,7 @@ class Windows:
     Attributes:
         mean: of the counted voxels.
         inverse: 1 / (variance + epsilon), 0 for windows that do not count.
+        usable: (B, 1, X, Y, Z), 1 for windows that count.
         count: 1 / number of counted voxels.
         mask: 1 for counted voxels; ``None`` when all of them count.
         radius: in voxels.
@@ -35,6 +36,7 @@ class Windows:
 
     mean: Tensor
     inverse: Tensor
+    usable: Tensor
     count: Tensor
     mask: Tensor | None
     radius: int
@@ -58,7 +60,8 @@ def windows_of(fixed: Tensor, centres: Tensor, mask: Tensor | None, radius: int,
     variance = (box_sum(fixed * fixed * counted, radius) * count - mean * mean).clamp_min(0)
     # A window that is mostly masked says little, and nothing certain.
     usable = centres.to(fixed.dtype) * counted * (number >= (2 * radius + 1) ** 3 / 4)
-    return Windows(mean, usable / (variance + epsilon), count, None if mask is None else counted, radius, epsilon)
+    kept = None if mask is None else counted
+    return Windows(mean, usable / (variance + epsilon), usable, count, kept, radius, epsilon)
 
 
 def correlation(fixed: Tensor, moved: Tensor, windows: Windows) -> Tensor:

@@ -12,7 +12,7 @@ rounding does not pile up over a volume.
 from pathlib import Path
 
 from common.compiled.compiling import lane_kernels
-from common.compiled.lanes import add, div, fma, load, mul, store, sub, times, zeros
+from common.compiled.lanes import add, div, fma, larger, load, mul, store, sub, times, zeros
 from common.compiled.width import WIDTH
 from common.refine.kernels import row_of
 from common.refine.sampling_lanes import constant
@@ -99,6 +99,44 @@ def _gradient(moved, layout, x, y, at):
 
 
 @compiled
+def _plane_sums(planes, lines, size, images, mask, layout, first, last, radius, x, start):
+    """Bring the sums along x to plane x and empty the lines for its rows."""
+    if x == start:
+        for ahead in range(start - radius, start + radius):
+            _add_products(planes, size, images[0], images[1], mask, layout, first, last, ahead, 1.0)
+    _add_products(planes, size, images[0], images[1], mask, layout, first, last, x + radius, 1.0)
+    if x > start:
+        _add_products(planes, size, images[0], images[1], mask, layout, first, last, x - radius - 1, -1.0)
+    for i in range(0, len(lines), WIDTH):
+        store(lines, i, zeros())
+
+
+@compiled
+def window_planes(
+    image, mask, usable, count, mean, inverse, layout, first, last, radius, epsilon, planes, lines, low, high,
+    start, stop,
+):  # fmt: skip
+    """Measure the windows of an image anew: write ``mean``, and ``inverse`` = usable / (variance + epsilon)."""
+    _, ny, _, stride, _ = layout
+    size = ny * stride + 2 * WIDTH
+    _start(planes, lines)
+    eps = constant(epsilon)
+    for x in range(start, stop):
+        _plane_sums(planes, lines, size, (image, image), mask, layout, first, last, radius, x, start)
+        for y in range(-radius, 0):
+            _slide(lines, planes, size, ny, stride, y, radius, low, high)
+        for y in range(ny):
+            _slide(lines, planes, size, ny, stride, y, radius, low, high)
+            row = row_of(layout, x, y)
+            for z in range(first[x * ny + y], last[x * ny + y], WIDTH):
+                n = load(count, row + z)
+                average = mul(_across(lines, stride, 0, z, radius), n)
+                variance = larger(sub(mul(_across(lines, stride, 1, z, radius), n), mul(average, average)), zeros())
+                store(mean, row + z, average)
+                store(inverse, row + z, div(load(usable, row + z), add(variance, eps)))
+
+
+@compiled
 def correlation_planes(
     fixed, moved, mask, mean, inverse, count, force, coefficients, layout, first, last, radius, epsilon, exact,
     planes, lines, low, high, start, stop,
@@ -121,14 +159,8 @@ def correlation_planes(
     _start(planes, lines)
     one, eps = constant(1.0), constant(epsilon)
     total = 0.0
-    for x in range(start - radius, start + radius):
-        _add_products(planes, size, fixed, moved, mask, layout, first, last, x, 1.0)
     for x in range(start, stop):
-        _add_products(planes, size, fixed, moved, mask, layout, first, last, x + radius, 1.0)
-        if x > start:
-            _add_products(planes, size, fixed, moved, mask, layout, first, last, x - radius - 1, -1.0)
-        for i in range(0, len(lines), WIDTH):
-            store(lines, i, zeros())
+        _plane_sums(planes, lines, size, (fixed, moved), mask, layout, first, last, radius, x, start)
         for y in range(-radius, 0):
             _slide(lines, planes, size, ny, stride, y, radius, low, high)
         for y in range(ny):

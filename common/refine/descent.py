@@ -80,6 +80,8 @@ class PlainDescent:
 
     def __init__(self, level: Level) -> None:
         self._level = level
+        self._similarities = [part.similarity for part in level.parts]
+        self.moved: Sequence[Tensor] = []
         self._field = level.field
         self._drive, self._hold = level.drive.clone(), level.hold.clone()
         self._driven = level.drive.sum(dtype=torch.float64)
@@ -87,7 +89,21 @@ class PlainDescent:
 
     def force(self) -> float:
         """See ``Descent``."""
-        forces, energies = zip(*(self._pull(part) for part in self._level.parts), strict=True)
+        self.warp()
+        return self.follow()
+
+    def warp(self) -> None:
+        """Warp the moving images by the present field."""
+        self.moved = [warp(part.moving, self._field, padding="border") for part in self._level.parts]
+
+    def look_at(self, fixed: Sequence[Tensor]) -> None:
+        """Take other fixed images, one set for each part: those that another descent has moved."""
+        self._similarities = [old.against(new) for old, new in zip(self._similarities, fixed, strict=True)]
+
+    def follow(self) -> float:
+        """Compute the smoothed force from the moved images as they are; see ``Descent.force``."""
+        pulls = [one.force(moved) for one, moved in zip(self._similarities, self.moved, strict=True)]
+        forces, energies = zip(*pulls, strict=True)
         total = forces[0]
         if len(forces) > 1:
             total = sum(
@@ -96,9 +112,6 @@ class PlainDescent:
             )
         self._force = smooth(total, self._level.force_taps)
         return energies[0]
-
-    def _pull(self, part: Part) -> tuple[Tensor, float]:
-        return part.similarity.force(warp(part.moving, self._field, padding="border"))
 
     def _mean(self, force: Tensor) -> float:
         """Root mean square over where the level is driven."""

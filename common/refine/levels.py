@@ -35,7 +35,7 @@ class Boxed:
     Attributes:
         box: where it lies in the grid.
         pair: the images and what comes with them, points in voxels of the box.
-        inside: (1, 1, X, Y, Z) float, the fixed image's foreground.
+        inside: (1, 1, X, Y, Z) float, the fixed image's foreground; of both images in a symmetric run.
         taper: (1, 1, X, Y, Z), 1 near both foregrounds, 0 towards the faces.
     """
 
@@ -50,7 +50,7 @@ class Boxed:
         return self.box.size
 
 
-def boxed(pair: Pair) -> Boxed:
+def boxed(pair: Pair, symmetric: bool = False) -> Boxed:
     """Cut a pair to its box."""
     fixed_inside, moving_inside = foreground(pair.fixed), foreground(pair.moving)
     both = fixed_inside | moving_inside
@@ -67,7 +67,8 @@ def boxed(pair: Pair) -> Boxed:
         box.cut(moving), box.cut(fixed), cut(pair.moving_mask), cut(pair.fixed_mask), cut(pair.moving_label),
         cut(pair.fixed_label), shift(pair.moving_points), shift(pair.fixed_points),
     )  # fmt: skip
-    return Boxed(box, part, box.cut(fixed_inside.float()), nearness(box.cut(both.float()), INNER, MARGIN))
+    inside = both if symmetric else fixed_inside
+    return Boxed(box, part, box.cut(inside.float()), nearness(box.cut(both.float()), INNER, MARGIN))
 
 
 def pooled(volume: Tensor, factor: int) -> Tensor:
@@ -80,22 +81,34 @@ def coarse_field(field: Tensor, factor: int) -> Tensor:
     return pooled(field, factor) / factor
 
 
-def level_of(work: Boxed, stage: Stage, start: Tensor, change: Tensor | None) -> Level:
+def fields_at(stage: Stage, start: Tensor, change: Tensor | None) -> Tensor:
+    """Return the fields with which a stage begins, (B, 3, x, y, z).
+
+    Args:
+        stage: of the recipe.
+        start: (B, 3, X, Y, Z) on the box's grid, at the very start.
+        change: (B, 3, x', y', z'), what the level before has added to it on its own grid; ``None`` at the first.
+    """
+    field = coarse_field(start, stage.factor)
+    if change is None:
+        return field
+    x, y, z = field.shape[2:]
+    return field + resize_ddf(change, (x, y, z))
+
+
+def level_of(work: Boxed, stage: Stage, field: Tensor, to_fixed: Tensor | None = None) -> Level:
     """Build the level of a stage.
 
     Args:
         work: the pair.
         stage: of the recipe.
-        start: (1, 3, X, Y, Z) on the box's grid, the field at the very start.
-        change: (1, 3, x, y, z), what the level before has added to it on its own grid; ``None`` at the first.
+        field: (1, 3, x, y, z), with which it begins.
+        to_fixed: (1, 3, x, y, z) in a symmetric run, from the middle to the fixed image; ``field`` then leads to the
+            moving one. Without it the fixed image stays where it is.
     """
-    field = coarse_field(start, stage.factor)
-    if change is not None:
-        x, y, z = field.shape[2:]
-        field = field + resize_ddf(change, (x, y, z))
     taper = pooled(work.taper, stage.factor) * _off_the_faces(field)
     return Level(
-        [*_image_parts(work, stage, field), *_label_parts(work, stage)],
+        [*_image_parts(work, stage, field, to_fixed), *_label_parts(work, stage)],
         field,
         taper,
         taper,
@@ -111,21 +124,23 @@ def _off_the_faces(field: Tensor) -> Tensor:
     return inside
 
 
-def counted(work: Boxed, stage: Stage, field: Tensor) -> Tensor | None:
-    """Where both images say something under the present field, (1, 1, x, y, z); ``None`` for everywhere."""
+def counted(work: Boxed, stage: Stage, field: Tensor, to_fixed: Tensor | None) -> Tensor | None:
+    """Where both images say something under the present fields, (1, 1, x, y, z); ``None`` for everywhere."""
     masks = []
-    if work.pair.fixed_mask is not None:
-        masks.append(pooled((work.pair.fixed_mask != 0).to(field), stage.factor) >= 0.5)
-    if work.pair.moving_mask is not None:
-        moving = pooled((work.pair.moving_mask != 0).to(field), stage.factor)
-        masks.append(warp(moving, field, padding="border") >= 0.5)
+    for mask, leading in ((work.pair.fixed_mask, to_fixed), (work.pair.moving_mask, field)):
+        if mask is not None:
+            masks.append(_moved(pooled((mask != 0).to(field), stage.factor), leading) >= 0.5)
     if not masks:
         return None
     return torch.stack(masks).all(0).to(field)
 
 
-def _image_parts(work: Boxed, stage: Stage, field: Tensor) -> list[Part]:
-    mask = counted(work, stage, field)
+def _moved(volumes: Tensor, field: Tensor | None) -> Tensor:
+    return volumes if field is None else warp(volumes, field, padding="border")
+
+
+def _image_parts(work: Boxed, stage: Stage, field: Tensor, to_fixed: Tensor | None) -> list[Part]:
+    mask = counted(work, stage, field, to_fixed)
     inside = (pooled(work.inside, stage.factor) > 0.1).to(field)
     if stage.similarity == "mind":
         weight = (box_sum(inside, 1) > 0.5).to(field)
@@ -133,12 +148,18 @@ def _image_parts(work: Boxed, stage: Stage, field: Tensor) -> list[Part]:
         features = [(_features(m, stage), _features(f, stage)) for m, f in _channels(work)]
         return [Part(moving, FeatureDistance(fixed, weight)) for moving, fixed in features]
     moving, fixed = pooled(work.pair.moving, stage.factor), pooled(work.pair.fixed, stage.factor)
+    images = [(moving, fixed)]
     if stage.similarity == "remapped":
-        moving = _remapped(moving, fixed, inside if mask is None else inside * mask, field)
+        here, there = _moved(moving, field), _moved(fixed, to_fixed)
+        weight = inside if mask is None else inside * mask
+        images = [(_remapped(moving, here, there, weight), fixed)]
+        if to_fixed is not None:  # neither contrast is the one to compare in
+            images.append((moving, _remapped(fixed, there, here, weight)))
     parts = []
     for radius in stage.radii:
         centres = (box_sum(inside, radius) > 0.5).to(field)  # all windows that hold a voxel of the foreground
-        parts.append(Part(moving, LocalCorrelation(fixed, centres, mask, radius, stage.epsilon, stage.exact)))
+        for one, other in images:
+            parts.append(Part(one, LocalCorrelation(other, centres, mask, radius, stage.epsilon, stage.exact)))
     return parts
 
 
@@ -151,12 +172,11 @@ def _features(image: Tensor, stage: Stage) -> Tensor:
     return pooled(mind(image), stage.factor)
 
 
-def _remapped(moving: Tensor, fixed: Tensor, weight: Tensor, field: Tensor) -> Tensor:
-    moved = warp(moving, field, padding="border")
+def _remapped(image: Tensor, moved: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    """Send an image's intensities to the other one's, as both show them where they have been moved to."""
     channels = []
-    for k in range(moving.shape[1]):
-        curve = conditional_mean(moved[:, k : k + 1], fixed[:, k : k + 1], weight)
-        channels.append(remap(moving[:, k : k + 1], curve))
+    for own, here, there in zip(image.split(1, 1), moved.split(1, 1), other.split(1, 1), strict=True):
+        channels.append(remap(own, conditional_mean(here, there, weight)))
     return torch.cat(channels, dim=1)
 
 

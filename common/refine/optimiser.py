@@ -13,8 +13,8 @@ from common.refine.descent import Descent
 #: Longest vector of a step in voxels; below 1, which the composition relies on, and half of it lets a cell never flip
 #: by the step alone.
 CAP = 0.5
-#: Least of the ten determinants that a step may leave, and the one below which no further step is driven there.
-FLOOR, CAUTION = 0.02, 0.06
+#: Least of the ten determinants that a step may leave, and how many times as much stops the driving there.
+FLOOR, CAUTION = 0.02, 3.0
 #: From this share of the iterations on the steps shrink, linearly, to ``LAST``.
 HOLD, LAST = 0.6, 0.3
 #: Voxels around a cell in trouble that are held back, try after try; in the last two its smoothing is held back too.
@@ -56,6 +56,7 @@ def descend(
     iterations: int,
     step: float,
     deadline: float = float("inf"),
+    floor: float = FLOOR,
     watch: Callable[[float, float], None] | None = None,
 ) -> Course:
     """Run the iterations of a level.
@@ -65,6 +66,7 @@ def descend(
         iterations: how many.
         step: root mean square length of a step in voxels.
         deadline: ``time.perf_counter()`` after which no iteration begins.
+        floor: least determinant that a step may leave; three times as much is where it is no longer driven.
         watch: called after each iteration with the similarity and the smallest determinant.
     """
     course = Course([], float("inf"))
@@ -75,28 +77,28 @@ def descend(
         length = descent.rms()
         if not length > 0:
             break
-        _take(descent, step_length(iteration, iterations, step) / length, course)
+        _take(descent, step_length(iteration, iterations, step) / length, floor, course)
         if watch is not None:
             watch(course.similarity[-1], course.smallest)
     return course
 
 
-def _take(descent: Descent, scale: float, course: Course) -> None:
+def _take(descent: Descent, scale: float, floor: float, course: Course) -> None:
     """Propose a step until it leaves every determinant above the floor; the field before it always does."""
     descent.pull(scale)
     descent.propose(scale, CAP)
     smallest = descent.smallest()
     for attempt, reach in enumerate(REACHES):
-        if smallest >= FLOOR:
+        if smallest >= floor:
             break
         course.held_back += attempt == 0
-        descent.hold_back(FLOOR, reach, still=attempt >= len(REACHES) - 2)
+        descent.hold_back(floor, reach, still=attempt >= len(REACHES) - 2)
         descent.propose(scale, CAP)
         smallest = descent.smallest()
-    if smallest < FLOOR:
+    if smallest < floor:
         course.refused += 1
         return
-    if smallest < CAUTION:
-        descent.hold_back(CAUTION, REACHES[0], still=False)
+    if smallest < CAUTION * floor:
+        descent.hold_back(CAUTION * floor, REACHES[0], still=False)
     descent.accept()
     course.smallest = smallest

@@ -7,21 +7,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from common.errors import InputError
 from common.refine.choice import contrasts_of
 from common.refine.compiled_descent import CompiledDescent, can_descend_compiled
 from common.refine.descent import Descent, Level, PlainDescent
 from common.refine.determinants import smallest_determinant
 from common.refine.inverse import inverse_of
-from common.refine.levels import boxed, coarse_field, landmarks_of, level_of
+from common.refine.levels import boxed, coarse_field, fields_at, landmarks_of, level_of
 from common.refine.optimiser import FLOOR, descend
 from common.refine.options import Options, Stage, stages_of
 from common.refine.pair import Pair
 from common.refine.record import LevelRecord, Record
 from common.refine.region import foreground
 from common.refine.start import one_to_one, prepared_start
+from common.refine.symmetric import Half, SymmetricDescent, joined, mirrored
 
 #: By how much the similarity from the network's field has to be larger for it to be the start.
 MARGIN = 0.005
+#: Least determinant of each half of a symmetric run, so that the halves joined stay far from a fold.
+SYMMETRIC_FLOOR = 0.15
 Watch = Callable[[str, float, float], None]
 
 
@@ -42,7 +46,7 @@ class Refined:
     inverse_residual: Tensor | None = None
 
 
-def descent_of(level: Level) -> Descent:
+def descent_of(level: Level) -> Half:
     """Return the level on the fastest path that its device has."""
     return CompiledDescent(level) if can_descend_compiled(level) else PlainDescent(level)
 
@@ -69,8 +73,10 @@ def refine(
         ``off``.
 
     Raises:
-        InputError: see ``Options`` and ``Pair``.
+        InputError: see ``Options`` and ``Pair``; a symmetric run with landmarks or from a network's field.
     """
+    if options.symmetric and (options.start == "network" or pair.fixed_points is not None):
+        raise InputError("refine_symmetric: expected no landmarks and a start from the alignment, got one of them")
     began = time.perf_counter()
     record = Record(options.preset)
     if options.preset == "off":
@@ -96,13 +102,16 @@ class _Refinement:
     def __init__(self, pair: Pair, options: Options, record: Record, deadline: float, watch: Watch | None) -> None:
         self._grid, self._device = pair.fixed.shape[2:], pair.fixed.device
         self._options, self._record, self._deadline, self._watch = options, record, deadline, watch
-        self._work = boxed(pair)
+        self._work = boxed(pair, options.symmetric)
+        self._floor = SYMMETRIC_FLOOR if options.symmetric else FLOOR
 
     def run(self, start: Tensor | None) -> Tensor:
         """Return the refined field (1, 3, X, Y, Z)."""
         stages = stages_of(self._options, self._contrasts())
         whole = torch.zeros(1, 3, *self._grid, device=self._device)
         candidates = {"affine": whole}
+        if self._options.symmetric:
+            return self._symmetric(stages, whole)
         if start is not None and self._options.start != "affine":
             candidates["network"] = prepared_start(start)
             if self._options.start == "network":
@@ -115,6 +124,16 @@ class _Refinement:
         field = begin if change is None else begin + change
         self._measure_landmarks(begin, field)
         return self._work.box.paste(field, candidates[name])
+
+    def _symmetric(self, stages: tuple[Stage, ...], whole: Tensor) -> Tensor:
+        """Run all stages from no displacement on both halves; return the field from the fixed to the moving image."""
+        self._record.reasons.append("start: the alignment alone, as a symmetric run has it")
+        begin = self._work.box.cut(whole).repeat(2, 1, 1, 1, 1)
+        change: Tensor | None = None
+        for stage in stages:
+            change, _ = self._level(stage, begin, change)
+        fields = begin if change is None else begin + change
+        return self._work.box.paste(one_to_one(joined(fields[:1], fields[1:]), FLOOR), whole)
 
     def _contrasts(self) -> int:
         pair = self._work.pair
@@ -156,17 +175,14 @@ class _Refinement:
     def _level(self, stage: Stage, start: Tensor, change: Tensor | None) -> tuple[Tensor, float]:
         """Run one stage; return the change so far on its grid, and the similarity at its end."""
         began = time.perf_counter()
-        level = level_of(self._work, stage, start, change)
-        descent = descent_of(level)
-        if descent.smallest() < FLOOR:  # a field brought to a finer grid may have lost what its coarse cells had
-            level.field = one_to_one(level.field)
-            descent = descent_of(level)
+        descent = self._descent(stage, start, change)
         watch, words = self._watch, stage_words(stage)
         course = descend(
             descent,
             stage.iterations,
             stage.step,
             self._deadline,
+            self._floor,
             None if watch is None else lambda similarity, smallest: watch(words, similarity, smallest),
         )
         similarity, field = descent.force(), descent.field()
@@ -184,6 +200,14 @@ class _Refinement:
             )
         )
         return field - coarse_field(start, stage.factor), similarity
+
+    def _descent(self, stage: Stage, start: Tensor, change: Tensor | None) -> Descent:
+        # A field brought to a finer grid may have lost what its coarse cells had.
+        fields = [one_to_one(field, self._floor) for field in fields_at(stage, start, change).split(1)]
+        level = level_of(self._work, stage, *fields)
+        if len(fields) == 1:
+            return descent_of(level)
+        return SymmetricDescent(descent_of(level), descent_of(mirrored(level, fields[1])))
 
     def _measure_landmarks(self, begin: Tensor, end: Tensor) -> None:
         marks = landmarks_of(self._work, 1)

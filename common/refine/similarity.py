@@ -15,6 +15,11 @@ from common.refine.correlation import Windows, central_gradient, correlation_slo
 class Similarity(Protocol):
     """A similarity between fixed images, which it holds, and moved ones."""
 
+    fixed: Tensor
+
+    def against(self, fixed: Tensor) -> "Similarity":
+        """Return the same similarity with other fixed images."""
+
     def force(self, moved: Tensor) -> tuple[Tensor, float]:
         """Return the force (1, 3, X, Y, Z) at the moved images (1, C, X, Y, Z), and the similarity."""
 
@@ -53,6 +58,11 @@ class LocalCorrelation:
         self.windows: Windows = windows_of(fixed, centres, mask, radius, epsilon)
         self.number = float((self.windows.inverse > 0).sum().clamp_min(1))
 
+    def against(self, fixed: Tensor) -> "LocalCorrelation":
+        """See ``Similarity``."""
+        windows = self.windows
+        return LocalCorrelation(fixed, windows.usable, windows.mask, windows.radius, windows.epsilon, self.exact)
+
     def force(self, moved: Tensor) -> tuple[Tensor, float]:
         """See ``Similarity``."""
         slope, energy = correlation_slope(self.fixed, moved, self.windows, self.exact)
@@ -70,6 +80,10 @@ class FeatureDistance:
     def __init__(self, fixed: Tensor, weight: Tensor) -> None:
         self.fixed, self.weight = fixed, weight
         self.number = float(weight.sum(dtype=torch.float64).clamp_min(1))
+
+    def against(self, fixed: Tensor) -> "FeatureDistance":
+        """See ``Similarity``."""
+        return FeatureDistance(fixed, self.weight)
 
     def force(self, moved: Tensor) -> tuple[Tensor, float]:
         """See ``Similarity``."""

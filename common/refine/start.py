@@ -5,7 +5,7 @@ from torch import Tensor
 
 from common.refine.descent import hold_back
 from common.refine.determinants import cell_determinants
-from common.refine.optimiser import CAUTION
+from common.refine.optimiser import CAUTION, FLOOR
 from common.refine.smoothing import short_gaussian, smooth
 
 #: Rounds of smoothing around cells in trouble; every fourth reaches a voxel further.
@@ -14,7 +14,7 @@ ROUNDS = 24
 SHRINK = 0.8
 
 
-def one_to_one(field: Tensor, floor: float = CAUTION) -> Tensor:
+def one_to_one(field: Tensor, floor: float = CAUTION * FLOOR) -> Tensor:
     """Return a field whose ten determinants are all at least ``floor``, changed only around cells where they are not.
 
     Args:

@@ -57,9 +57,9 @@ def test_a_step_that_folds_whatever_is_held_back_is_refused():
 
 
 def test_cells_near_the_floor_are_held_back_before_they_reach_it():
-    descent = Scripted([(FLOOR + CAUTION) / 2])
+    descent = Scripted([2 * FLOOR])
     descend(descent, 1, 0.5)
-    assert descent.calls[2:] == [("hold back", CAUTION, REACHES[0], False), "accept"]
+    assert descent.calls[2:] == [("hold back", CAUTION * FLOOR, REACHES[0], False), "accept"]
 
 
 def test_nothing_to_follow_and_no_time_left_end_the_level():
