@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.__main__ import COMMANDS, _targets
+from tools.arguments import _READERS
 from tools.command import WIDTH, read_command
 
 EXAMPLE = read_command("example", "tests.tools.example:example")
@@ -45,6 +46,14 @@ def test_every_command_is_as_its_source_says(name: str):
     assert [option.name for option in command.options] == named
     assert command.required == [n for n in named if parameters[n].default is inspect.Parameter.empty]
     assert not any(p.kind is p.VAR_POSITIONAL for p in parameters.values()), "the command line has no place for *words"
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_option_has_a_reader(name: str):
+    """An annotation that the command line does not know would be read as JSON: text and switches are always known."""
+    literals = {"dict", "dict[str, Any]", "Sequence[Sequence[int]]"}
+    for option in read_command(name, TARGETS[name]).options:
+        assert option.kinds <= {*_READERS, *literals, "None"}, f"--{option.name}: {set(option.kinds)}"
 
 
 @pytest.mark.parametrize("name", TARGETS)
