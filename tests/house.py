@@ -28,6 +28,7 @@ ARROWS = {
     "convolution": "compiled",
     "blocks": "scan convolution",
     "networks": "blocks convolution spatial",
+    "refine": "compiled losses spatial geometry",
     "data": "images geometry spatial",
     "registration": "data images geometry metrics spatial",
     "report": "images geometry",

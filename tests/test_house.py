@@ -117,7 +117,14 @@ def _arguments(node: ast.FunctionDef) -> list[ast.arg]:
 
 
 def test_there_are_enough_tests():
-    """Lines that are not blank, comments and docstrings included: all of ``tests`` against ``common`` and ``tools``."""
+    """All of ``tests`` against the host code of ``common`` and ``tools``.
+
+    Lines that are not blank, comments and docstrings included. Kernels, unrolled on purpose, are left out here as well;
+    the message gives the share of all source too.
+    """
+    source = list((COMMON | TOOLS).values())
     tests = sum(module.lines for module in TESTS.values())
-    source = sum(module.lines for module in (COMMON | TOOLS).values())
-    assert tests >= 0.54 * source, f"{tests} lines of tests for {source} of source: {tests / source:.2f}"
+    everything = sum(module.lines for module in source)
+    host = sum(module.lines for module in source if not module.is_kernel)
+    share = f"{tests / host:.2f} of the host code, {tests / everything:.2f} of all source"
+    assert tests >= 0.65 * host, f"{tests} lines of tests: {share}"

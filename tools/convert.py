@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fire
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -147,7 +146,6 @@ def _report(result: Conversion, network: nn.Module, source: str) -> None:
     print(f"parameters: {total:,}, of which {frozen:,} never used; left out of the checkpoint: {result.left_out:,}")
 
 
-@fire.decorators.SetParseFn(str)
 def convert(bundle: str, checkpoint: str, output: str, network_def: str | None = None) -> None:
     """Convert an authors' checkpoint to the state dict that a bundle loads.
 
