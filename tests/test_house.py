@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from tests.house import ARROWS, GROUND, ROOT, Module, circles, imports, modules
 
@@ -56,6 +57,12 @@ def test_every_room_is_in_the_documentation():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     missing = [room for room in (*GROUND, *ARROWS) if f"`{room}`" not in page]
     assert not missing, f"docs/architecture.md has no word on {missing}"
+
+
+def test_the_drawn_plan_is_up_to_date():
+    drawn = Image.open(ROOT / "docs" / "pictures" / "architecture.png").text["Description"].split()
+    allowed = {f"{room}-{name}" for room, names in ARROWS.items() for name in names.split()}
+    assert set(drawn) == allowed, "run python -m docs.pictures.architecture (a new room needs its place there)"
 
 
 def test_tools_import_no_tests():
