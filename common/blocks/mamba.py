@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.scan import selective_scan
-from common.scan.cpu.stream import MambaWeights, can_stream, stream_mamba
+from common.scan import MambaWeights, selective_scan, stream_mamba
 
 STREAM_FROM = 2048  # tokens; below, one pass through the plain block is as fast
 
@@ -55,7 +54,7 @@ class MambaBlock(nn.Module):
     ) -> Tensor:
         """Map tokens (B, L, C) to tokens (B, L, C), through a LayerNorm with these parameters first if they are given.
 
-        In inference on the CPU long sequences are streamed (``common.scan.cpu.stream``): the same numbers to
+        In inference on the CPU long sequences are streamed (``common.scan.stream_mamba``): the same numbers to
         rounding, faster, and in memory that does not grow with L.
         """
         # tokens: (B, L, C)
@@ -91,7 +90,7 @@ class MambaBlock(nn.Module):
             self.in_proj.weight, self.conv1d.weight, self.conv1d.bias, self.x_proj.weight, self.dt_proj.weight,
             self.dt_proj.bias, -torch.exp(self.A_log), self.D, self.out_proj.weight, norm_weight, norm_bias, norm_eps,
         )  # fmt: skip
-        return stream_mamba(tokens, weights) if can_stream(tokens, weights) else None
+        return stream_mamba(tokens, weights)
 
 
 def init_step_size(

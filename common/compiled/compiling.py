@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import inspect
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
+_compiling = threading.Lock()
 
 
 @functools.cache
@@ -80,3 +82,19 @@ def compile_notice(name: str) -> Iterator[None]:
         yield
     if listener.began:
         logger.info("compiled %s in %.1f s", name, time.perf_counter() - listener.began)
+
+
+@functools.cache
+def load_kernel(module: str, name: str) -> Callable[..., None]:
+    """Return a kernel of a module, compiled or loaded from disk for the types that the module's ``SIGNATURES`` give it.
+
+    The module is imported here, so that nothing needs numba before a kernel is needed. What comes back is the compiled
+    function itself: numba's dispatcher would look at the types of all arguments, named tuples included, at every call,
+    to find the only version that there is. Numbers of another type are an error; arrays must have the right dtype.
+    """
+    with _compiling:
+        kernels = importlib.import_module(module)
+        kernel, signature = getattr(kernels, name), kernels.SIGNATURES[name]
+        with compile_notice(name):
+            kernel.compile(signature)
+        return kernel.overloads[signature].entry_point

@@ -1,10 +1,12 @@
 """The selective scan: one function, several backends behind it.
 
 Public: ``selective_scan`` (the operator of state-space models, along one axis), ``cross_scan`` (several walks over a
-volume, summed), ``SCAN_BACKEND`` and ``backend=`` to choose who computes. ``common.scan.selection`` documents the seam
-that a backend plugs into. Importing this package compiles nothing and imports no optional dependency.
+volume, summed), ``stream_mamba`` (a whole Mamba block in inference on the CPU), ``SCAN_BACKEND`` and ``backend=`` to
+choose who computes. ``common.scan.seam`` documents what a backend has to offer. Importing this package compiles nothing
+and imports no optional dependency.
 """
 
+from common.scan.cpu.stream import MambaWeights, stream_mamba
 from common.scan.cross import cross_scan
 from common.scan.interface import selective_scan
 from common.scan.orders import VMAMBAMORPH_ORDERS, VMAMBAMORPH_ORDERS_CORRECTED, ScanOrder
@@ -14,9 +16,11 @@ __all__ = [
     "VMAMBAMORPH_ORDERS",
     "VMAMBAMORPH_ORDERS_CORRECTED",
     "BackendUnavailableError",
+    "MambaWeights",
     "ScanOrder",
     "available_backends",
     "cross_scan",
     "select_backend",
     "selective_scan",
+    "stream_mamba",
 ]

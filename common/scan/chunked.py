@@ -11,19 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.scan.operator import empty_like_sequence, state_dtype
+from common.scan.layout import empty_like_sequence, state_dtype
+from common.scan.seam import Backend, Gradients, Scan
 
 CHUNK = 64
-
-
-def availability(device: str) -> tuple[bool, str]:
-    """Always available."""
-    return True, f"plain torch, {CHUNK} steps at a time"
-
-
-def saved_shape(batch: int, channels: int, length: int, states: int) -> tuple[int, ...]:
-    """The state before every chunk."""
-    return (-(-length // CHUNK), batch, channels, states)
 
 
 class _Chunk(NamedTuple):
@@ -36,16 +27,16 @@ class _Chunk(NamedTuple):
     C: Tensor  # (B, G, N, T)
 
 
-def _cut(u, delta, B, C, delta_bias, delta_softplus: bool, steps: slice) -> _Chunk:
+def _read(scan: Scan, steps: slice) -> _Chunk:
     """Read one chunk of steps."""
-    kind, groups = state_dtype(u), B.shape[1]
-    raw = delta[:, :, steps].to(kind)
-    if delta_bias is not None:
-        raw = raw + delta_bias.to(kind)[:, None]
+    kind, groups = state_dtype(scan.u), scan.B.shape[1]
+    raw = scan.delta[:, :, steps].to(kind)
+    if scan.delta_bias is not None:
+        raw = raw + scan.delta_bias.to(kind)[:, None]
     raw = raw.unflatten(1, (groups, -1))
-    d = F.softplus(raw) if delta_softplus else raw
-    u_ = u[:, :, steps].to(kind).unflatten(1, (groups, -1))
-    return _Chunk(raw, d, u_, B[..., steps].to(kind), C[..., steps].to(kind))
+    d = F.softplus(raw) if scan.delta_softplus else raw
+    u = scan.u[:, :, steps].to(kind).unflatten(1, (groups, -1))
+    return _Chunk(raw, d, u, scan.B[..., steps].to(kind), scan.C[..., steps].to(kind))
 
 
 def _solve(a: Tensor, b: Tensor) -> Tensor:
@@ -76,31 +67,13 @@ def _states(chunk: _Chunk, A: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     return a, _solve(a.clone(), b)
 
 
-def _start_state(u: Tensor, A: Tensor, groups: int, initial_state: Tensor | None) -> tuple[Tensor, Tensor]:
+def _start_state(scan: Scan, initial_state: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return A as (G, W, N) and the first state as (B, G, W, N), both in the state's dtype."""
-    A_ = A.to(state_dtype(u)).unflatten(0, (groups, -1))
+    groups = scan.B.shape[1]
+    A = scan.A.to(state_dtype(scan.u)).unflatten(0, (groups, -1))
     if initial_state is None:
-        return A_, A_.new_zeros(u.shape[0], *A_.shape)
-    return A_, initial_state.to(A_.dtype).unflatten(1, (groups, -1))
-
-
-@torch.no_grad()
-def forward(u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplus, save):
-    """The seam's forward; see ``common.scan.selection``."""
-    A_, h = _start_state(u, A, B.shape[1], initial_state)
-    out, length = empty_like_sequence(u), u.shape[2]
-    shape = saved_shape(u.shape[0], u.shape[1], length, A.shape[1]) if save else (0,)
-    saved = A_.new_empty(shape)
-    for index, begin in enumerate(range(0, length, CHUNK)):
-        steps = slice(begin, begin + CHUNK)
-        if save:
-            saved[index] = h.flatten(1, 2)
-        chunk = _cut(u, delta, B, C, delta_bias, delta_softplus, steps)
-        _, states = _states(chunk, A_, h)
-        y = _read_out(chunk, states, D)
-        out[:, :, steps] = y if z is None else y * F.silu(z[:, :, steps].to(y.dtype))
-        h = states[..., -1].clone()
-    return out, h.flatten(1, 2), saved
+        return A, A.new_zeros(scan.u.shape[0], *A.shape)
+    return A, initial_state.to(A.dtype).unflatten(1, (groups, -1))
 
 
 def _read_out(chunk: _Chunk, states: Tensor, D: Tensor | None) -> Tensor:
@@ -109,51 +82,31 @@ def _read_out(chunk: _Chunk, states: Tensor, D: Tensor | None) -> Tensor:
     return y if D is None else y + D.to(y.dtype)[:, None] * chunk.u.flatten(1, 2)
 
 
-@torch.no_grad()
-def backward(grad_out, grad_last_state, saved, u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplus):
-    """The seam's backward: chunks from the last to the first, each solved again from its saved first state."""
-    if saved.numel() == 0:
-        options = {"delta_softplus": delta_softplus, "save": True}
-        saved = forward(u, delta, A, B, C, D, z, delta_bias, initial_state, **options)[2]
-    groups = B.shape[1]
-    A_, _ = _start_state(u, A, groups, None)
-    grad = {"u": empty_like_sequence(u), "delta": empty_like_sequence(delta)}
-    if z is not None:
-        grad["z"] = empty_like_sequence(z)
-    grad["B"], grad["C"] = torch.empty_like(B), torch.empty_like(C)
-    sums = {"A": torch.zeros_like(A_, dtype=torch.float64)}
-    sums["D"] = sums["delta_bias"] = sums["A"].new_zeros(u.shape[1])
-    carry = A_.new_zeros(u.shape[0], *A_.shape)
-    if grad_last_state is not None:
-        carry = grad_last_state.to(carry.dtype).unflatten(1, (groups, -1))
-    for index in reversed(range(saved.shape[0])):
-        steps = slice(index * CHUNK, (index + 1) * CHUNK)
-        chunk = _cut(u, delta, B, C, delta_bias, delta_softplus, steps)
-        start = saved[index].unflatten(1, (groups, -1))
-        a, h = _states(chunk, A_, start)
-        g_y = grad_out[:, :, steps].to(h.dtype)
-        if z is not None:
-            g_y, grad["z"][:, :, steps] = _gate_gradients(g_y, z[:, :, steps].to(h.dtype), _read_out(chunk, h, D))
-        carry = _chunk_gradients(chunk, steps, A_, D, start, a, h, g_y, carry, delta_softplus, grad, sums)
-    small = {"A": sums["A"].flatten(0, 1), "D": sums["D"], "delta_bias": sums["delta_bias"]}
-    small["initial_state"] = carry.flatten(1, 2)
-    grad |= small
-    inputs = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z}
-    inputs |= {"delta_bias": delta_bias, "initial_state": initial_state}
-    return [None if t is None else grad[name].to(t.dtype) for name, t in inputs.items()]
-
-
 def _gate_gradients(g_out: Tensor, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of y silu(z) with respect to y and z."""
     sigmoid = torch.sigmoid(z)
     return g_out * z * sigmoid, g_out * y * sigmoid * (1 + z * (1 - sigmoid))
 
 
-def _chunk_gradients(chunk, steps, A, D, start, a, h, g_y, carry, delta_softplus, grad, sums) -> Tensor:
+def _chunk_gradients(
+    scan: Scan,
+    steps: slice,
+    A: Tensor,
+    start: Tensor,
+    grad_out: Tensor,
+    carry: Tensor,
+    grad: dict[str, Tensor],
+    sums: dict[str, Tensor],
+) -> Tensor:
     """Write one chunk's gradients, add to the sums over time, and return the gradient of the state before the chunk.
 
     ``g`` is the gradient of h; everything that h_t = a_t h_(t-1) + d_t u_t B_t and y_t = C_t h_t + D u_t holds follows.
     """
+    chunk, D = _read(scan, steps), scan.D
+    a, h = _states(chunk, A, start)
+    g_y = grad_out[:, :, steps].to(h.dtype)
+    if scan.z is not None:
+        g_y, grad["z"][:, :, steps] = _gate_gradients(g_y, scan.z[:, :, steps].to(h.dtype), _read_out(chunk, h, D))
     split = g_y.unflatten(1, (chunk.B.shape[1], -1))  # (B, G, W, T)
     g = split.unsqueeze(3) * chunk.C.unsqueeze(2)
     g[..., -1] += carry
@@ -162,7 +115,7 @@ def _chunk_gradients(chunk, steps, A, D, start, a, h, g_y, carry, delta_softplus
     through_a = g * a * before  # gradient of d A
     g_du = torch.einsum("bgwnt,bgnt->bgwt", g, chunk.B)
     g_d = torch.einsum("bgwnt,gwn->bgwt", through_a, A) + g_du * chunk.u
-    g_raw = (g_d * torch.sigmoid(chunk.raw) if delta_softplus else g_d).flatten(1, 2)
+    g_raw = (g_d * torch.sigmoid(chunk.raw) if scan.delta_softplus else g_d).flatten(1, 2)
     g_u = (g_du * chunk.d).flatten(1, 2)
     grad["u"][:, :, steps] = g_u if D is None else g_u + g_y * D.to(g_y.dtype)[:, None]
     grad["delta"][:, :, steps] = g_raw
@@ -172,3 +125,50 @@ def _chunk_gradients(chunk, steps, A, D, start, a, h, g_y, carry, delta_softplus
     sums["D"] = sums["D"] + torch.einsum("bct,bct->c", g_y, chunk.u.flatten(1, 2))
     sums["delta_bias"] = sums["delta_bias"] + g_raw.sum((0, 2))
     return g[..., 0] * a[..., 0]
+
+
+class Chunked(Backend):
+    """The chunks behind the seam."""
+
+    def availability(self, device: str) -> tuple[bool, str]:
+        """Always available."""
+        return True, f"plain torch, {CHUNK} steps at a time"
+
+    def saved_shape(self, batch: int, channels: int, length: int, states: int) -> tuple[int, ...]:
+        """The state before every chunk."""
+        return (-(-length // CHUNK), batch, channels, states)
+
+    @torch.no_grad()
+    def forward(self, scan: Scan, save: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Chunk after chunk."""
+        u, z, length = scan.u, scan.z, scan.u.shape[2]
+        A, h = _start_state(scan, scan.initial_state)
+        out = empty_like_sequence(u)
+        saved = A.new_empty(self.saved_shape(u.shape[0], u.shape[1], length, A.shape[-1]) if save else (0,))
+        for index, begin in enumerate(range(0, length, CHUNK)):
+            steps = slice(begin, begin + CHUNK)
+            if save:
+                saved[index] = h.flatten(1, 2)
+            chunk = _read(scan, steps)
+            _, states = _states(chunk, A, h)
+            y = _read_out(chunk, states, scan.D)
+            out[:, :, steps] = y if z is None else y * F.silu(z[:, :, steps].to(y.dtype))
+            h = states[..., -1].clone()
+        return out, h.flatten(1, 2), saved
+
+    @torch.no_grad()
+    def backward(self, scan: Scan, saved: Tensor, grad_out: Tensor, grad_last_state: Tensor | None) -> Gradients:
+        """Chunks from the last to the first, each solved again from its saved first state."""
+        saved = saved if saved.numel() else self.forward(scan, save=True)[2]
+        A, carry = _start_state(scan, grad_last_state)
+        grad = {"u": empty_like_sequence(scan.u), "delta": empty_like_sequence(scan.delta)}
+        if scan.z is not None:
+            grad["z"] = empty_like_sequence(scan.z)
+        grad |= {"B": torch.empty_like(scan.B), "C": torch.empty_like(scan.C)}
+        sums = {"A": torch.zeros_like(A, dtype=torch.float64)}
+        sums["D"] = sums["delta_bias"] = sums["A"].new_zeros(scan.u.shape[1])
+        for index in reversed(range(saved.shape[0])):
+            steps = slice(index * CHUNK, (index + 1) * CHUNK)
+            start = saved[index].unflatten(1, (scan.B.shape[1], -1))
+            carry = _chunk_gradients(scan, steps, A, start, grad_out, carry, grad, sums)
+        return grad | sums | {"A": sums["A"].flatten(0, 1), "initial_state": carry.flatten(1, 2)}

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from common.scan.cross_operator import from_sequences, to_sequences
+from common.scan import cross_operator  # noqa: F401  registers torch.ops.registration.cross_scan
+from common.scan.autograd import wants_gradients
+from common.scan.checks import check_shapes
 from common.scan.interface import selective_scan
 from common.scan.orders import ScanOrder
+from common.scan.seam import CrossScan
+from common.scan.written_out import from_sequences
 
 
 def cross_scan(
@@ -47,13 +51,12 @@ def cross_scan(
     Raises:
         ValueError: shapes disagree, or an order cannot be walked on this shape.
     """
-    walks = [ScanOrder.parse(order) for order in orders]
+    walks = tuple(ScanOrder.parse(order) for order in orders)
+    scan = CrossScan(u, delta, A, B, C, D, delta_bias, delta_softplus, walks)
     if not torch.jit.is_tracing():
-        _check(u, delta, A, B, C, walks)
-    tensors = (u, delta, A, B, C, D, delta_bias)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+        _check(scan)
     text = ",".join(f"{order.read}>{order.write}" for order in walks)
-    return torch.ops.registration.cross_scan(*tensors, delta_softplus, text, save, backend)[0]
+    return torch.ops.registration.cross_scan(*scan[:-1], text, wants_gradients(scan), backend)[0]
 
 
 def cross_scan_materialised(
@@ -69,29 +72,24 @@ def cross_scan_materialised(
     backend: str = "auto",
 ) -> Tensor:
     """The same by permuted copies and one grouped ``selective_scan``: what it saves is measured against this."""
-    u_, delta_, B_, C_ = to_sequences(u, delta, B, C, list(orders))
-    out = selective_scan(
-        u_, delta_, A, B_, C_, D, delta_bias=delta_bias, delta_softplus=delta_softplus, backend=backend
-    )
-    return from_sequences(out, [order.write for order in orders], (u.shape[2], u.shape[3], u.shape[4]))
+    volumes = CrossScan(u, delta, A, B, C, D, delta_bias, delta_softplus, tuple(orders))
+    out = selective_scan(**volumes.written_out()._asdict(), backend=backend)
+    return from_sequences(out, [order.write for order in orders], volumes.shape)
 
 
-def _check(u, delta, A, B, C, walks) -> None:
+def _check(scan: CrossScan) -> None:
     """Raise ValueError for the first shape that disagrees with u and the number of walks."""
-    if u.dim() != 5 or not walks:
+    if scan.u.dim() != 5 or not scan.orders:
         raise ValueError(
-            f"cross_scan: u must be (batch, channels, X, Y, Z) with at least one order, got {tuple(u.shape)}"
+            f"cross_scan: u must be (batch, channels, X, Y, Z) with at least one order, got {tuple(scan.u.shape)}"
         )
-    batch, channels, *shape = u.shape
-    count, states = len(walks), A.shape[-1]
-    expected = {
-        "delta": (delta, (batch, count, channels, *shape)),
-        "A": (A, (count * channels, states)),
-        "B": (B, (batch, count, states, *shape)),
-        "C": (C, (batch, count, states, *shape)),
-    }
-    for name, (tensor, wanted) in expected.items():
-        if tuple(tensor.shape) != wanted:
-            raise ValueError(f"cross_scan: {name} must be {wanted} for {count} orders, got {tuple(tensor.shape)}")
-    for order in walks:
-        order.check(tuple(shape))
+    batch, channels, *shape = scan.u.shape
+    walks, states = len(scan.orders), scan.A.shape[-1]
+    rows, matrix = (walks * channels,), (batch, walks, states, *shape)
+    shapes = {
+        "delta": (batch, walks, channels, *shape), "A": (*rows, states), "B": matrix, "C": matrix, "D": rows,
+        "delta_bias": rows,
+    }  # fmt: skip
+    check_shapes("cross_scan", scan, shapes, f" for {walks} orders")
+    for order in scan.orders:
+        order.check(scan.shape)

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from common.scan import operator  # noqa: F401  registers torch.ops.registration.selective_scan
+from common.scan.autograd import wants_gradients
+from common.scan.checks import check_shapes
+from common.scan.seam import Scan
 
 
 @overload
@@ -65,11 +68,10 @@ def selective_scan(
         BackendUnavailableError: the backend asked for, by argument or by ``SCAN_BACKEND``, cannot run here.
     """
     B, C = _grouped("B", B, u), _grouped("C", C, u)
+    scan = Scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus)
     if not torch.jit.is_tracing():  # a trace would take the checks' numbers for data
-        _check(u, delta, A, B, C, D, z, delta_bias, initial_state)
-    tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    out, last_state, _ = torch.ops.registration.selective_scan(*tensors, delta_softplus, save, backend)
+        _check(scan)
+    out, last_state, _ = torch.ops.registration.selective_scan(*scan, wants_gradients(scan), backend)
     return (out, last_state) if return_last_state else out
 
 
@@ -83,8 +85,9 @@ def _grouped(name: str, matrix: Tensor, u: Tensor) -> Tensor:
     return matrix.unsqueeze(1) if matrix.dim() == 3 else matrix
 
 
-def _check(u, delta, A, B, C, D, z, delta_bias, initial_state) -> None:
+def _check(scan: Scan) -> None:
     """Raise ValueError for the first shape that disagrees with u and A."""
+    u, A = scan.u, scan.A
     if u.dim() != 3 or A.dim() != 2 or min(u.shape) == 0:
         raise ValueError(
             "selective_scan: u must be (batch, channels, L) and A (channels, N), none of them empty, got "
@@ -93,21 +96,12 @@ def _check(u, delta, A, B, C, D, z, delta_bias, initial_state) -> None:
     if u.is_complex() or A.is_complex():
         raise ValueError("selective_scan: complex tensors are not supported, expected a real u and A")
     batch, channels, length = u.shape
-    states, groups = A.shape[1], B.shape[1]
+    states, groups = A.shape[1], scan.B.shape[1]
     if channels % groups:
         raise ValueError(f"selective_scan: {channels} channels do not split into the {groups} groups of B and C")
-    expected = {
-        "delta": (delta, (batch, channels, length)),
-        "A": (A, (channels, states)),
-        "B": (B, (batch, groups, states, length)),
-        "C": (C, (batch, groups, states, length)),
-        "D": (D, (channels,)),
-        "z": (z, (batch, channels, length)),
-        "delta_bias": (delta_bias, (channels,)),
-        "initial_state": (initial_state, (batch, channels, states)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tensor is not None and tuple(tensor.shape) != shape:
-            raise ValueError(f"selective_scan: {name} must be {shape}, got {tuple(tensor.shape)}")
-        if tensor is not None and tensor.device != u.device:
-            raise ValueError(f"selective_scan: {name} is on {tensor.device}, u is on {u.device}")
+    sequence, matrix = (batch, channels, length), (batch, groups, states, length)
+    shapes = {
+        "delta": sequence, "A": (channels, states), "B": matrix, "C": matrix, "D": (channels,), "z": sequence,
+        "delta_bias": (channels,), "initial_state": (batch, channels, states),
+    }  # fmt: skip
+    check_shapes("selective_scan", scan, shapes)

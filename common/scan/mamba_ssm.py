@@ -8,28 +8,22 @@ backend is unavailable. The kernel has no initial state and no gradient of the l
 import functools
 import importlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
-from common.scan import chunked
-from common.scan.operator import state_dtype
+from common.scan.autograd import gradients_in_a_thread
+from common.scan.chunked import Chunked
+from common.scan.layout import state_dtype
+from common.scan.seam import Backend, Gradients, Scan
 
 INSTALL = "pip install mamba-ssm --no-build-isolation (needs nvcc and the torch that it will run with)"
 
 
 @functools.cache
-def _kernel() -> Callable[..., Tensor]:
+def _kernel() -> Callable[..., tuple[Tensor, Tensor]]:
     """The authors' function; whatever its import raises."""
     return importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
-
-
-def availability(device: str) -> tuple[bool, str]:
-    """CUDA tensors only, and the import of mamba-ssm must survive."""
-    if device != "cuda":
-        return False, f"computes on NVIDIA GPUs only, the tensors are on {device}"
-    return imports()
 
 
 def imports() -> tuple[bool, str]:
@@ -44,47 +38,39 @@ def imports() -> tuple[bool, str]:
     return True, f"mamba-ssm {version}"
 
 
-def supports(dtype: torch.dtype, states: int, groups: int) -> bool:
-    """Everything but float64; up to 256 states."""
-    return dtype != torch.float64 and states <= 256
-
-
-def saved_shape(batch: int, channels: int, length: int, states: int) -> tuple[int, ...]:
-    """Nothing is saved: the backward runs the forward kernel again."""
-    return (0,)
-
-
-def _scan(u, delta, A, B, C, D, z, delta_bias, *, delta_softplus):
+def scan_with_kernel(scan: Scan) -> tuple[Tensor, Tensor]:
     """Call the kernel with the dtypes that it insists on: one for the sequences, float32 for the parameters."""
-    delta, B, C = (t.to(u.dtype) for t in (delta, B, C))
-    D, delta_bias = (None if t is None else t.float() for t in (D, delta_bias))
-    z = None if z is None else z.to(u.dtype)
-    return _kernel()(u, delta, A.float(), B, C, D, z, delta_bias, delta_softplus, True)
+    u = scan.u
+    delta, B, C = (t.to(u.dtype) for t in (scan.delta, scan.B, scan.C))
+    D, delta_bias = (None if t is None else t.float() for t in (scan.D, scan.delta_bias))
+    z = None if scan.z is None else scan.z.to(u.dtype)
+    out, last_state = _kernel()(u, delta, scan.A.float(), B, C, D, z, delta_bias, scan.delta_softplus, True)
+    return out, last_state
 
 
-@torch.no_grad()
-def forward(u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplus, save):
-    """The seam's forward; see ``common.scan.selection``."""
-    if initial_state is not None:
-        options = {"delta_softplus": delta_softplus, "save": False}
-        return chunked.forward(u, delta, A, B, C, D, z, delta_bias, initial_state, **options)
-    out, last_state = _scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus=delta_softplus)
-    return out, last_state.float(), u.new_empty(0, dtype=state_dtype(u))
+class MambaSSM(Backend):
+    """The authors' kernel behind the seam; nothing is saved, the backward runs the forward kernel again."""
 
+    def availability(self, device: str) -> tuple[bool, str]:
+        """CUDA tensors only, and the import of mamba-ssm must survive."""
+        if device != "cuda":
+            return False, f"computes on NVIDIA GPUs only, the tensors are on {device}"
+        return imports()
 
-def backward(grad_out, grad_last_state, saved, *inputs, delta_softplus):
-    """The seam's backward, in a thread of its own since the calling operator switched autograd off here."""
-    if grad_last_state is not None or inputs[-1] is not None:
-        return chunked.backward(grad_out, grad_last_state, saved, *inputs, delta_softplus=delta_softplus)
-    device = inputs[0].device
+    def supports(self, dtype: torch.dtype, states: int, groups: int) -> bool:
+        """Everything but float64; up to 256 states."""
+        return dtype != torch.float64 and states <= 256
 
-    def run() -> list[Tensor | None]:
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        leaves = [None if t is None else t.detach().requires_grad_() for t in inputs[:-1]]
-        wanted = [t for t in leaves if t is not None]
-        found = iter(torch.autograd.grad(_scan(*leaves, delta_softplus=delta_softplus)[0], wanted, grad_out))
-        return [None if t is None else next(found) for t in leaves] + [None]
+    @torch.no_grad()
+    def forward(self, scan: Scan, save: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """By the kernel, or by plain torch from an initial state."""
+        if scan.initial_state is not None:
+            return Chunked().forward(scan, save=False)
+        out, last_state = scan_with_kernel(scan)
+        return out, last_state.float(), scan.u.new_empty(0, dtype=state_dtype(scan.u))
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(run).result()
+    def backward(self, scan: Scan, saved: Tensor, grad_out: Tensor, grad_last_state: Tensor | None) -> Gradients:
+        """By the kernel's own backward, or by plain torch where states are involved."""
+        if grad_last_state is not None or scan.initial_state is not None:
+            return Chunked().backward(scan, saved, grad_out, grad_last_state)
+        return gradients_in_a_thread(scan_with_kernel, scan, (grad_out, None))

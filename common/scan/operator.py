@@ -1,34 +1,22 @@
 """The operator ``registration::selective_scan`` and its gradient, registered with ``torch.library``.
 
 One operator stands before all backends, so that tracing, scripting, ``torch.compile`` and ``torch.export`` see a single
-opaque call with known shapes, and a saved program picks its backend where it runs, not where it was saved.
+opaque call with known shapes, and a saved program picks its backend where it runs, not where it was saved. Schemas know
+no named tuples: here and in ``cross_operator`` the tensors are spelled out, everywhere else they are a ``Scan``.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from common.scan import selection
+from common.scan.autograd import register_gradient
+from common.scan.layout import empty_like_sequence, in_order, laid_out, state_dtype
+from common.scan.seam import Scan
+from common.scan.selection import backend_for
 
-
-def empty_like_sequence(u: Tensor, channels: int | None = None) -> Tensor:
-    """Return an uninitialised (batch, channels, L) tensor laid out as u: channel-last where u is, else contiguous."""
-    batch, own_channels, length = u.shape
-    channels = own_channels if channels is None else channels
-    if u.stride(1) == 1 and own_channels > 1 and length > 1:
-        return u.new_empty(batch, length, channels).transpose(1, 2)
-    return u.new_empty((batch, channels, length))
-
-
-def state_dtype(u: Tensor) -> torch.dtype:
-    """The dtype of the state: float64 for a float64 input, float32 for all others."""
-    return torch.float64 if u.dtype == torch.float64 else torch.float32
-
-
-def laid_out(tensor: Tensor, model: Tensor) -> Tensor:
-    """Return the tensor with exactly the strides and dtype of the model, copied only where they differ."""
-    if tensor.dtype == model.dtype and tensor.stride() == model.stride():
-        return tensor
-    return model.copy_(tensor)
+TENSORS = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
+_SEQUENCES = ("u", "delta", "z")
 
 
 @torch.library.custom_op("registration::selective_scan", mutates_args=())
@@ -47,19 +35,20 @@ def scan_op(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scan with the selected backend; B and C are (batch, groups, N, L). Returns (out, last_state, saved)."""
-    module = selection.load_backend(selection.select_backend(u, A, B, backend))
-    out, last_state, saved = module.forward(
-        u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus=delta_softplus, save=save
-    )
+    scan = Scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus)
+    out, last_state, saved = backend_for(u, A, B, backend).forward(scan, save)
     return laid_out(out, empty_like_sequence(u)), last_state.contiguous(), saved
 
 
 @scan_op.register_fake
-def _scan_fake(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, save, backend):
-    module = selection.load_backend(selection.select_backend(u, A, B, backend))
-    shape = module.saved_shape(u.shape[0], u.shape[1], u.shape[2], A.shape[1]) if save else (0,)
-    last_state = u.new_empty((u.shape[0], u.shape[1], A.shape[1]), dtype=state_dtype(u))
-    return empty_like_sequence(u), last_state, u.new_empty(shape, dtype=state_dtype(u))
+def _scan_fake(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *values, save, backend = inputs
+    scan = Scan(*values)
+    (batch, channels, length), states, kind = scan.u.shape, scan.A.shape[1], state_dtype(scan.u)
+    chosen = backend_for(scan.u, scan.A, scan.B, backend)
+    shape = chosen.saved_shape(batch, channels, length, states) if save else (0,)
+    last_state = scan.u.new_empty((batch, channels, states), dtype=kind)
+    return empty_like_sequence(scan.u), last_state, scan.u.new_empty(shape, dtype=kind)
 
 
 @torch.library.custom_op("registration::selective_scan_backward", mutates_args=())
@@ -80,46 +69,25 @@ def scan_backward_op(
     backend: str,
 ) -> list[Tensor]:
     """Gradients of the nine tensors in order; an empty tensor stands for each one that was not given."""
-    inputs = (u, delta, A, B, C, D, z, delta_bias, initial_state)
-    module = selection.load_backend(selection.select_backend(u, A, B, backend))
-    if grad_out is None:
-        grad_out = torch.zeros_like(u)
-    gradients = module.backward(grad_out, grad_last_state, saved, *inputs, delta_softplus=delta_softplus)
-    models = _scan_backward_fake(grad_out, grad_last_state, saved, *inputs, delta_softplus, backend)
-    pairs = zip(gradients, models, strict=True)
-    return [m if g is None else laid_out(g, m) for g, m in pairs]
+    scan = Scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus)
+    upstream = torch.zeros_like(u) if grad_out is None else grad_out
+    found = backend_for(u, A, B, backend).backward(scan, saved, upstream, grad_last_state)
+    return in_order(found, TENSORS, scan[:-1], _like_inputs(scan))
 
 
 @scan_backward_op.register_fake
 def _scan_backward_fake(
-    grad_out, grad_last_state, saved, u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, backend
-):
-    inputs = (u, delta, A, B, C, D, z, delta_bias, initial_state)
-    sequences = (True, True, False, False, False, False, True, False, False)
+    grad_out: Tensor | None, grad_last_state: Tensor | None, saved: Tensor, *inputs: Any
+) -> list[Tensor]:
+    return _like_inputs(Scan(*inputs[:-1]))
+
+
+def _like_inputs(scan: Scan) -> list[Tensor]:
+    """Uninitialised gradients of the tensors in order."""
     return [
-        u.new_empty(0) if t is None else empty_like_sequence(t) if along else t.new_empty(t.shape)
-        for t, along in zip(inputs, sequences, strict=True)
+        scan.u.new_empty(0) if t is None else empty_like_sequence(t) if name in _SEQUENCES else t.new_empty(t.shape)
+        for name, t in zip(TENSORS, scan[:-1], strict=True)
     ]
 
 
-def _remember(ctx, inputs, output) -> None:
-    """Keep the inputs and what the backend saved; everything else is computed again in the backward pass."""
-    *tensors, delta_softplus, _, backend = inputs
-    saved = output[2]
-    ctx.save_for_backward(saved, *[t for t in tensors if t is not None])
-    ctx.given = [t is not None for t in tensors]
-    ctx.options = (delta_softplus, backend)
-    ctx.mark_non_differentiable(saved)
-    ctx.set_materialize_grads(False)
-
-
-def _gradients(ctx, grad_out, grad_last_state, _):
-    saved, *kept = ctx.saved_tensors
-    remaining = iter(kept)
-    tensors = [next(remaining) if given else None for given in ctx.given]
-    gradients = torch.ops.registration.selective_scan_backward(grad_out, grad_last_state, saved, *tensors, *ctx.options)
-    used = [g if given else None for g, given in zip(gradients, ctx.given, strict=True)]
-    return (*used, None, None, None)
-
-
-scan_op.register_autograd(_gradients, setup_context=_remember)
+register_gradient(scan_op, torch.ops.registration.selective_scan_backward, len(TENSORS))

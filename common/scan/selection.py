@@ -1,25 +1,6 @@
-"""Which backend computes a scan, and the seam that every backend plugs into.
+"""Which backend computes a scan; ``common.scan.seam`` says what a backend is.
 
-A backend is a module of this package, listed in ``BACKENDS``, with four functions (B, D, L, N: batch, channels, steps,
-states; ``B`` and ``C`` arrive as (batch, groups, N, L); a tensor that was not given is None; strides are arbitrary):
-
-``availability(device: str) -> tuple[bool, str]``
-    Whether it can run on tensors of this device type ("cpu", "cuda"), and the reason: what is missing and what to
-    install, or what was found. Must not raise; imports what it needs lazily and survives broken installations.
-``forward(u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplus, save)``
-    Returns ``(out, last_state, saved)``: out (batch, channels, L) in u's dtype, last_state (batch, channels, N) in the
-    state's dtype (float32; float64 for a float64 u), saved: any tensor of the state's dtype that the backward wants,
-    of the shape that ``saved_shape`` says if ``save``, else ``u.new_empty(0, dtype=...)``.
-``saved_shape(batch, channels, length, states) -> tuple[int, ...]``
-    The shape of ``saved``; (0,) for a backend that saves nothing.
-``backward(grad_out, grad_last_state, saved, u, delta, A, B, C, D, z, delta_bias, initial_state, *, delta_softplus)``
-    Returns the nine gradients in the order of the inputs, None for inputs that were not given. ``grad_last_state`` may
-    be None. ``saved`` is empty when the forward ran without ``save``: recompute it then.
-
-Optional: ``supports(dtype, states, groups) -> bool`` to decline inputs in automatic choice (float64, say), and
-``cross_forward`` / ``cross_backward`` for walks over volumes (see ``common.scan.cross_operator``).
-
-Choice. ``backend="auto"`` takes the first entry of ``PREFERENCE[device]`` that is available. The environment variable
+``backend="auto"`` takes the first entry of ``PREFERENCE[device]`` that is available. The environment variable
 ``SCAN_BACKEND`` holds names separated by commas: a plain name forces that backend, a name with a leading minus forbids
 it (``SCAN_BACKEND=-cpu``); it is read at every call. An explicit ``backend=`` argument wins over the variable. The
 choice is announced once per device at INFO level. A forced backend that cannot run is an error that says why.
@@ -29,20 +10,20 @@ import functools
 import importlib
 import logging
 import os
-from types import ModuleType
 
-import torch
 from torch import Tensor
+
+from common.scan.seam import Backend
 
 logger = logging.getLogger(__name__)
 
-# name -> module. Order of preference by device type below; the rest may be asked for by name.
+# name -> module:class. Order of preference by device type below; the rest may be asked for by name.
 BACKENDS: dict[str, str] = {
-    "reference": "common.scan.reference",
-    "chunked": "common.scan.chunked",
-    "cpu": "common.scan.cpu.backend",
-    "triton": "common.scan.triton.backend",
-    "mamba_ssm": "common.scan.mamba_ssm",
+    "reference": "common.scan.reference:Reference",
+    "chunked": "common.scan.chunked:Chunked",
+    "cpu": "common.scan.cpu.backend:Compiled",
+    "triton": "common.scan.triton.backend:Triton",
+    "mamba_ssm": "common.scan.mamba_ssm:MambaSSM",
 }
 PREFERENCE: dict[str, tuple[str, ...]] = {
     "cpu": ("cpu", "chunked", "reference"),
@@ -57,11 +38,12 @@ class BackendUnavailableError(RuntimeError):
 
 
 @functools.cache
-def load_backend(name: str) -> ModuleType:
-    """Import and return the backend's module; ValueError for a name that does not exist."""
+def load_backend(name: str) -> Backend:
+    """Import and return the backend, one of each a process; ValueError for a name that does not exist."""
     if name not in BACKENDS:
         raise ValueError(f"unknown scan backend {name!r}, expected 'auto' or one of {', '.join(BACKENDS)}")
-    return importlib.import_module(BACKENDS[name])
+    module, _, kind = BACKENDS[name].partition(":")
+    return getattr(importlib.import_module(module), kind)()
 
 
 @functools.cache
@@ -111,9 +93,9 @@ def select_backend(u: Tensor, A: Tensor, B: Tensor, requested: str = "auto") -> 
             raise BackendUnavailableError(f"scan backend {requested!r} ({how}) cannot run on {device}: {reason}")
         _announce(device, requested, f"{how}; {reason}")
         return requested
-    names = PREFERENCE.get(device, _FALLBACK)
+    names, wanted = PREFERENCE.get(device, _FALLBACK), (u.dtype, A.shape[1], B.shape[1])
     for name in names:
-        if name not in forbidden and availability(name, device)[0] and _supports(name, u.dtype, A.shape[1], B.shape[1]):
+        if name not in forbidden and availability(name, device)[0] and load_backend(name).supports(*wanted):
             _announce(device, name, f"{how}; {availability(name, device)[1]}")
             return name
     raise BackendUnavailableError(
@@ -122,10 +104,9 @@ def select_backend(u: Tensor, A: Tensor, B: Tensor, requested: str = "auto") -> 
     )
 
 
-def _supports(name: str, dtype: torch.dtype, states: int, groups: int) -> bool:
-    """Whether the backend takes such inputs in automatic choice; yes where it does not say."""
-    check = getattr(load_backend(name), "supports", None)
-    return check is None or check(dtype, states, groups)
+def backend_for(u: Tensor, A: Tensor, B: Tensor, requested: str) -> Backend:
+    """The backend that ``select_backend`` names."""
+    return load_backend(select_backend(u, A, B, requested))
 
 
 def _announce(device: str, name: str, why: str) -> None:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from common.scan import available_backends, reference, selection
+from common.scan import available_backends, selection
+from common.scan.reference import Reference
 from common.scan.selftest import self_test
 from tools import doctor as module
 
@@ -25,20 +26,15 @@ def test_correct_backends_pass(backend):
 
 @pytest.mark.parametrize("spoil", [1.001, float("nan")])
 def test_wrong_numbers_fail_and_set_the_exit_code(spoil, monkeypatch, capsys):
-    class Wrong:
-        availability = staticmethod(reference.availability)
-        saved_shape = staticmethod(reference.saved_shape)
-        backward = staticmethod(reference.backward)
-
-        @staticmethod
-        def forward(*inputs, **options):
-            out, last_state, saved = reference.forward(*inputs, **options)
+    class Wrong(Reference):
+        def forward(self, scan, save):
+            out, last_state, saved = super().forward(scan, save)
             return out * spoil, last_state, saved
 
     load = selection.load_backend
-    monkeypatch.setattr(selection, "BACKENDS", {"wrong": "nowhere", "reference": "common.scan.reference"})
+    monkeypatch.setattr(selection, "BACKENDS", {"wrong": "nowhere", "reference": "common.scan.reference:Reference"})
     monkeypatch.setattr(selection, "PREFERENCE", {"cpu": ("reference",)})
-    monkeypatch.setattr(selection, "load_backend", lambda name: Wrong if name == "wrong" else load(name))
+    monkeypatch.setattr(selection, "load_backend", lambda name: Wrong() if name == "wrong" else load(name))
     assert not self_test("wrong").passed
     with pytest.raises(SystemExit):
         module.doctor()

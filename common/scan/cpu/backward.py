@@ -23,9 +23,8 @@ from common.compiled.lanes import (
     zeros,
 )
 from common.compiled.width import WIDTH
+from common.scan.cpu.sizes import BUFFER, STEPS, backward_layout
 from common.scan.cpu.tiles import (
-    BUFFER,
-    STEPS,
     compiled,
     fetch_state,
     fill_rows,
@@ -184,92 +183,87 @@ def close_tile(scratch, x, raw, d, gy, g_du, g_d, D, D_at, positive, sums, sums_
 
 
 @compiled
-def write_matrix(scratch, at, spare, target, base, state_stride, rows, states, steps):
-    """target[base + n state_stride + rows[l]] = sum over the lanes of scratch[at + (n STEPS + l) 16 ...]."""
+def write_matrix(scratch, at, spare, target, place, rows, states, steps):
+    """target of state n at rows[l] = sum over the lanes of scratch[at + (n STEPS + l) 16 ...]."""
     for n in range(states):
         for half in range(0, steps, WIDTH):
             sum_rows(scratch, spare, scratch, at + n * BUFFER + half * WIDTH)
             for l in range(half, min(half + WIDTH, steps)):
-                target[base + n * state_stride + rows[l]] = scratch[spare + l - half]
+                target[place.start + n * place.channel + rows[l]] = scratch[spare + l - half]
+
+
+layout = compiled(backward_layout)
 
 
 @compiled
 def scan_backward(
-    u, delta, z, B, C, A2, D, bias, saved, grad_out, carry, g_u, g_delta, g_z, g_B, g_C, sums,
-    at, strides, read, write, sizes, flags, scratch,
+    u, delta, z, B, C, A2, D, bias, saved, g_out, carry, g_u, g_delta, g_z, g_B, g_C, sums,
+    places, read, write, extent, flags, scratch,
 ):  # fmt: skip
-    """Gradients of what ``scan_forward`` computed, chunks from the last to the first. See
-    ``common.scan.cpu.backend``."""
-    at_u, at_delta, at_z, at_B, at_C, at_out, tile, at_state, at_saved, at_gu, at_gdelta, at_gz, at_gB = at
-    u_c, u_l, delta_c, delta_l, z_c, z_l, B_n, B_l, C_n, C_l, out_c, out_l = strides[:12]
-    gu_c, gu_l, gdelta_c, gdelta_l, gz_c, gz_l = strides[12:]
-    channels, length, states, saved_row = sizes
-    has_z, positive, _, adding = flags
-    X, RAW, DT, DU, Y, Z, GO, GY = 0, BUFFER, 2 * BUFFER, 3 * BUFFER, 4 * BUFFER, 5 * BUFFER, 6 * BUFFER, 7 * BUFFER
-    GDU, GD, DECAY, H = 8 * BUFFER, 9 * BUFFER, 10 * BUFFER, 14 * BUFFER
-    SPARE = 18 * BUFFER + WIDTH
-    START = SPARE + WIDTH
-    BC = START + states * WIDTH
-    CC = BC + states * STEPS
-    DB = CC + states * STEPS
-    DC = DB + states * BUFFER
-    if not has_z:
-        GY = GO
+    """Gradients of what ``scan_forward`` computed, chunks from the last to the first.
+
+    ``common.scan.cpu.sizes`` says what the arguments are.
+    """
+    channels, length, states = extent.channels, extent.length, extent.states
+    at = layout(states)
+    g_y = at.g_y if flags.gated else at.g_out
     rows = np.zeros((10, 2 * STEPS + 1), np.int64)
     for start in range((length - 1) // STEPS * STEPS, -1, -STEPS):
         steps, following = min(STEPS, length - start), max(start - STEPS, 0)
-        fill_rows(rows[0], read, start, u_l, following, length)
-        fill_rows(rows[1], read, start, delta_l, following, length)
-        fill_rows(rows[2], read, start, z_l, following, length)
-        fill_rows(rows[3], read, start, B_l, following, length)
-        fill_rows(rows[4], read, start, C_l, following, length)
-        fill_rows(rows[5], write, start, out_l, following, length)
-        fill_rows(rows[6], read, start, gu_l, following, length)
-        fill_rows(rows[7], read, start, gdelta_l, following, length)
-        fill_rows(rows[8], read, start, gz_l, following, length)
-        fill_rows(rows[9], read, start, 1, following, length)
-        read_matrix(scratch, BC, B, at_B, B_n, rows[3], states, steps)
-        read_matrix(scratch, CC, C, at_C, C_n, rows[4], states, steps)
-        for i in range(DB, DC + states * BUFFER):
+        fill_rows(rows[0], read, start, places.u.step, following, length)
+        fill_rows(rows[1], read, start, places.delta.step, following, length)
+        fill_rows(rows[2], read, start, places.z.step, following, length)
+        fill_rows(rows[3], read, start, places.B.step, following, length)
+        fill_rows(rows[4], read, start, places.C.step, following, length)
+        fill_rows(rows[5], write, start, places.g_out.step, following, length)
+        fill_rows(rows[6], read, start, places.g_u.step, following, length)
+        fill_rows(rows[7], read, start, places.g_delta.step, following, length)
+        fill_rows(rows[8], read, start, places.g_z.step, following, length)
+        fill_rows(rows[9], read, start, places.g_matrix.step, following, length)
+        read_matrix(scratch, at.B, B, places.B, rows[3], states, steps)
+        read_matrix(scratch, at.C, C, places.C, rows[4], states, steps)
+        for i in range(at.g_B, at.floats):
             scratch[i] = 0
         for first in range(0, channels, WIDTH):
             width = min(WIDTH, channels - first)
-            index = tile + first // WIDTH
-            here = at_state + first // WIDTH * states * WIDTH
-            read_tile(scratch, X, u, at_u + first * u_c, u_c, rows[0], steps, width)
-            read_tile(scratch, RAW, delta, at_delta + first * delta_c, delta_c, rows[1], steps, width)
-            read_tile(scratch, GO, grad_out, at_out + first * out_c, out_c, rows[5], steps, width)
-            prepare_steps(scratch, RAW, DT, X, DU, bias, index * WIDTH, positive, steps)
-            skip_term(scratch, Y, X, D, index * WIDTH, steps)
-            if has_z:
-                read_tile(scratch, Z, z, at_z + first * z_c, z_c, rows[2], steps, width)
-                open_gate(scratch, GO, Z, GY, steps)
-            fetch_state(
-                saved, at_saved + start // STEPS * states * saved_row + first, saved_row, scratch, START, states, width
-            )
-            for i in range(GDU, GD + BUFFER):
+            index = extent.tile + first // WIDTH
+            here = extent.state + first // WIDTH * states * WIDTH
+            read_tile(scratch, at.u, u, places.u, first, rows[0], steps, width)
+            read_tile(scratch, at.raw, delta, places.delta, first, rows[1], steps, width)
+            read_tile(scratch, at.g_out, g_out, places.g_out, first, rows[5], steps, width)
+            prepare_steps(scratch, at.raw, at.delta, at.u, at.du, bias, index * WIDTH, flags.softplus, steps)
+            skip_term(scratch, at.y, at.u, D, index * WIDTH, steps)
+            if flags.gated:
+                read_tile(scratch, at.z, z, places.z, first, rows[2], steps, width)
+                open_gate(scratch, at.g_out, at.z, g_y, steps)
+            kept = extent.saved + start // STEPS * states * extent.saved_row + first
+            fetch_state(saved, kept, extent.saved_row, scratch, at.first, states, width)
+            for i in range(at.g_du, at.g_delta + BUFFER):
                 scratch[i] = 0
             n = 0
             while n + 4 <= states:
                 A_at, sums_at = (index * states + n) * WIDTH, (index * (states + 2) + n) * WIDTH
-                reverse_four(scratch, DT, DU, GY, Y, GDU, GD, A2, A_at, START + n * WIDTH, carry, here + n * WIDTH,
-                             DECAY, H, BC + n * STEPS, CC + n * STEPS, DB + n * BUFFER, DC + n * BUFFER,
+                before_at, carry_at = at.first + n * WIDTH, here + n * WIDTH
+                B_at, C_at = at.B + n * STEPS, at.C + n * STEPS
+                reverse_four(scratch, at.delta, at.du, g_y, at.y, at.g_du, at.g_delta, A2, A_at, before_at, carry,
+                             carry_at, at.decay, at.h, B_at, C_at, at.g_B + n * BUFFER, at.g_C + n * BUFFER,
                              sums, sums_at, steps)  # fmt: skip
                 n += 4
             while n < states:
                 A_at, sums_at = (index * states + n) * WIDTH, (index * (states + 2) + n) * WIDTH
-                reverse_one(scratch, DT, DU, GY, Y, GDU, GD, A2, A_at, START + n * WIDTH, carry, here + n * WIDTH,
-                            DECAY, H, BC + n * STEPS, CC + n * STEPS, DB + n * BUFFER, DC + n * BUFFER,
+                before_at, carry_at = at.first + n * WIDTH, here + n * WIDTH
+                B_at, C_at = at.B + n * STEPS, at.C + n * STEPS
+                reverse_one(scratch, at.delta, at.du, g_y, at.y, at.g_du, at.g_delta, A2, A_at, before_at, carry,
+                            carry_at, at.decay, at.h, B_at, C_at, at.g_B + n * BUFFER, at.g_C + n * BUFFER,
                             sums, sums_at, steps)  # fmt: skip
                 n += 1
-            if has_z:
-                gate_gradient(scratch, GO, Z, Y, steps)
-                write_tile(scratch, Z, g_z, at_gz + first * gz_c, gz_c, rows[8], steps, width, False)
+            if flags.gated:
+                gate_gradient(scratch, at.g_out, at.z, at.y, steps)
+                write_tile(scratch, at.z, g_z, places.g_z, first, rows[8], steps, width, False)
             sums_D = (index * (states + 2) + states) * WIDTH
-            close_tile(
-                scratch, X, RAW, DT, GY, GDU, GD, D, index * WIDTH, positive, sums, sums_D, sums_D + WIDTH, steps
-            )
-            write_tile(scratch, X, g_u, at_gu + first * gu_c, gu_c, rows[6], steps, width, adding)
-            write_tile(scratch, RAW, g_delta, at_gdelta + first * gdelta_c, gdelta_c, rows[7], steps, width, False)
-        write_matrix(scratch, DB, SPARE, g_B, at_gB, length, rows[9], states, steps)
-        write_matrix(scratch, DC, SPARE, g_C, at_gB, length, rows[9], states, steps)
+            close_tile(scratch, at.u, at.raw, at.delta, g_y, at.g_du, at.g_delta, D, index * WIDTH, flags.softplus,
+                       sums, sums_D, sums_D + WIDTH, steps)  # fmt: skip
+            write_tile(scratch, at.u, g_u, places.g_u, first, rows[6], steps, width, flags.adding)
+            write_tile(scratch, at.raw, g_delta, places.g_delta, first, rows[7], steps, width, False)
+        write_matrix(scratch, at.g_B, at.line, g_B, places.g_matrix, rows[9], states, steps)
+        write_matrix(scratch, at.g_C, at.line, g_C, places.g_matrix, rows[9], states, steps)

@@ -18,9 +18,8 @@ from common.compiled.lanes import (
     store,
 )
 from common.compiled.width import WIDTH
+from common.scan.cpu.sizes import STEPS, forward_layout
 from common.scan.cpu.tiles import (
-    BUFFER,
-    STEPS,
     compiled,
     fill_rows,
     keep_state,
@@ -77,52 +76,53 @@ def gate(scratch, y, z, steps):
         store(scratch, y + l * WIDTH, mul(load(scratch, y + l * WIDTH), value))
 
 
+layout = compiled(forward_layout)
+
+
 @compiled
-def scan_forward(u, delta, z, B, C, A2, D, bias, state, saved, out, at, strides, read, write, sizes, flags, scratch):
-    """Scan ``channels`` consecutive channels of one group of one batch entry; ``common.scan.cpu.backend`` says how."""
-    at_u, at_delta, at_z, at_B, at_C, at_out, tile, at_state, at_saved = at
-    u_c, u_l, delta_c, delta_l, z_c, z_l, B_n, B_l, C_n, C_l, out_c, out_l = strides
-    channels, length, states, saved_row = sizes
-    has_z, positive, save, adding = flags
-    X, DT, DU, Y, Z = 0, BUFFER, 2 * BUFFER, 3 * BUFFER, 4 * BUFFER
-    BC = 5 * BUFFER
-    CC = BC + states * STEPS
+def scan_forward(
+    u, delta, z, B, C, A2, D, bias, state, saved, out, places, read, write, extent, flags, scratch
+):  # fmt: skip
+    """Scan the channels of ``extent``; ``common.scan.cpu.sizes`` says what the arguments are."""
+    channels, length, states = extent.channels, extent.length, extent.states
+    at = layout(states)
     rows = np.zeros((6, 2 * STEPS + 1), np.int64)
     for start in range(0, length, STEPS):
         steps, following = min(STEPS, length - start), min(start + STEPS, length)
-        fill_rows(rows[0], read, start, u_l, following, length)
-        fill_rows(rows[1], read, start, delta_l, following, length)
-        fill_rows(rows[2], read, start, z_l, following, length)
-        fill_rows(rows[3], read, start, B_l, following, length)
-        fill_rows(rows[4], read, start, C_l, following, length)
-        fill_rows(rows[5], write, start, out_l, following, length)
-        read_matrix(scratch, BC, B, at_B, B_n, rows[3], states, steps)
-        read_matrix(scratch, CC, C, at_C, C_n, rows[4], states, steps)
+        fill_rows(rows[0], read, start, places.u.step, following, length)
+        fill_rows(rows[1], read, start, places.delta.step, following, length)
+        fill_rows(rows[2], read, start, places.z.step, following, length)
+        fill_rows(rows[3], read, start, places.B.step, following, length)
+        fill_rows(rows[4], read, start, places.C.step, following, length)
+        fill_rows(rows[5], write, start, places.out.step, following, length)
+        read_matrix(scratch, at.B, B, places.B, rows[3], states, steps)
+        read_matrix(scratch, at.C, C, places.C, rows[4], states, steps)
         for first in range(0, channels, WIDTH):
             width = min(WIDTH, channels - first)
-            index = tile + first // WIDTH
-            here = at_state + first // WIDTH * states * WIDTH
-            read_tile(scratch, X, u, at_u + first * u_c, u_c, rows[0], steps, width)
-            read_tile(scratch, DT, delta, at_delta + first * delta_c, delta_c, rows[1], steps, width)
-            prepare_steps(scratch, DT, DT, X, DU, bias, index * WIDTH, positive, steps)
-            skip_term(scratch, Y, X, D, index * WIDTH, steps)
-            if save:
-                keep_state(
-                    saved, at_saved + start // STEPS * states * saved_row + first, saved_row, state, here, states, width
-                )
+            index = extent.tile + first // WIDTH
+            here = extent.state + first // WIDTH * states * WIDTH
+            read_tile(scratch, at.u, u, places.u, first, rows[0], steps, width)
+            read_tile(scratch, at.delta, delta, places.delta, first, rows[1], steps, width)
+            prepare_steps(scratch, at.delta, at.delta, at.u, at.du, bias, index * WIDTH, flags.softplus, steps)
+            skip_term(scratch, at.y, at.u, D, index * WIDTH, steps)
+            if flags.save:
+                kept = extent.saved + start // STEPS * states * extent.saved_row + first
+                keep_state(saved, kept, extent.saved_row, state, here, states, width)
             n = 0
             while n + 4 <= states:
                 A_at, n_at = (index * states + n) * WIDTH, here + n * WIDTH
-                advance_four(scratch, DT, DU, Y, A2, A_at, state, n_at, BC + n * STEPS, CC + n * STEPS, steps)
+                B_at, C_at = at.B + n * STEPS, at.C + n * STEPS
+                advance_four(scratch, at.delta, at.du, at.y, A2, A_at, state, n_at, B_at, C_at, steps)
                 n += 4
             while n < states:
                 A_at, n_at = (index * states + n) * WIDTH, here + n * WIDTH
-                advance_one(scratch, DT, DU, Y, A2, A_at, state, n_at, BC + n * STEPS, CC + n * STEPS, steps)
+                B_at, C_at = at.B + n * STEPS, at.C + n * STEPS
+                advance_one(scratch, at.delta, at.du, at.y, A2, A_at, state, n_at, B_at, C_at, steps)
                 n += 1
-            if has_z:
-                read_tile(scratch, Z, z, at_z + first * z_c, z_c, rows[2], steps, width)
-                gate(scratch, Y, Z, steps)
-            write_tile(scratch, Y, out, at_out + first * out_c, out_c, rows[5], steps, width, adding)
+            if flags.gated:
+                read_tile(scratch, at.z, z, places.z, first, rows[2], steps, width)
+                gate(scratch, at.y, at.z, steps)
+            write_tile(scratch, at.y, out, places.out, first, rows[5], steps, width, flags.adding)
 
 
 @compiled

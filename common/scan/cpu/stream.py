@@ -9,20 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.scan.cpu import backend as cpu
-from common.scan.cpu.loading import load_kernel
+from common.compiled.compiling import load_kernel
+from common.compiled.width import WIDTH
+from common.scan.cpu.launch import KERNELS, run_forward
+from common.scan.cpu.problem import NO_WALK, Parameters, Problem, Sizes, grouped_sequence, sequence
+from common.scan.cpu.sizes import ConvolveArguments
 from common.scan.selection import select_backend
 
 CACHED = 1 << 17  # numbers per intermediate and chunk, so that a chunk's intermediates stay in the second-level cache
 # Multiply-adds of a chunk's input projection (a millisecond's work at most) up to which one thread does it all: a
 # second one gains little, and on a busy machine the threads would wait for each other a dozen times a chunk.
 ONE_THREAD_UP_TO = 1 << 24
-_NOTHING = np.empty(0, np.float32)
+_NOTHING = torch.empty(0)
 
 
 class MambaWeights(NamedTuple):
@@ -53,7 +55,7 @@ def can_stream(tokens: Tensor, weights: MambaWeights) -> bool:
     tensors = [tokens, *(t for t in weights if isinstance(t, Tensor))]
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return False
-    if any(t.dtype != torch.float32 for t in tensors[1:]) or weights.A.shape[0] < cpu.WIDTH:
+    if any(t.dtype != torch.float32 for t in tensors[1:]) or weights.A.shape[0] < WIDTH:
         return False
     return select_backend(tokens, weights.A, tokens[:, None]) == "cpu" and bool(weights.A.max() <= 0)
 
@@ -90,12 +92,14 @@ def chunk_length(inner: int) -> int:
     return min(max(CACHED // inner, 256), 2048)
 
 
-def stream_mamba(tokens: Tensor, weights: MambaWeights, chunk: int | None = None) -> Tensor:
-    """Map tokens (B, L, C) to tokens (B, L, C) as the plain block does; see ``can_stream`` for when.
+def stream_mamba(tokens: Tensor, weights: MambaWeights, chunk: int | None = None) -> Tensor | None:
+    """Map tokens (B, L, C) to tokens (B, L, C) as the plain block does; None where that has to do it (``can_stream``).
 
     Under autocast the tokens are read and written in its type and all between is float32: with so few channels the
     projections are a small part, and the state needs the digits.
     """
+    if not can_stream(tokens, weights):
+        return None
     chunk = chunk or chunk_length(weights.D.shape[0])
     kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else tokens.dtype
     out = torch.empty(tokens.shape, dtype=kind)
@@ -120,21 +124,21 @@ class _Stages:
         self.taps = weights.conv_weight.shape[2]
         self.taps_first = weights.conv_weight[:, 0].t().contiguous().view(-1).numpy()
         self.conv_bias = weights.conv_bias.detach().contiguous().numpy()
-        self.convolve = load_kernel("convolve")
+        self.convolve = load_kernel(KERNELS, "convolve")
         states = weights.A.shape[1]
-        self.sizes = cpu.Sizes(1, 1, self.inner, buffers.u.shape[0], states)
-        self.state = cpu.first_state(self.sizes, None)
+        self.sizes = Sizes(1, 1, self.inner, buffers.u.shape[0], states)
+        self.state = self.sizes.state_tiles(None)
         self.problem = self._problem()
 
-    def _problem(self) -> cpu.Problem:
+    def _problem(self) -> Problem:
         """The scan over one chunk: views of the buffers as (batch, channels, steps), set up once."""
         b, w, states = self.buffers, self.weights, self.sizes.states
         gate = b.signal_and_gate[b.window :, self.inner :]
         matrices = b.projected[:, self.rank :].t()[None, None]
-        u, delta, z = (cpu.sequence(t.t()[None], 1) for t in (b.u, b.delta, gate))
-        B, C = (cpu.grouped_sequence(m) for m in (matrices[:, :, :states], matrices[:, :, states:]))
-        parameters = cpu.Parameters.of(self.sizes, w.A, w.D, w.dt_bias)
-        return cpu.Problem(self.sizes, u, delta, z, B, C, parameters, True, [cpu.NO_WALK], [cpu.NO_WALK], False)
+        u, delta, z = (sequence(t.t()[None], 1) for t in (b.u, b.delta, gate))
+        B, C = (grouped_sequence(m) for m in (matrices[:, :, :states], matrices[:, :, states:]))
+        parameters = Parameters.of(self.sizes, w.A, w.D, w.dt_bias)
+        return Problem(self.sizes, u, delta, z, B, C, parameters, True, [NO_WALK], [NO_WALK], False)
 
     def restart(self) -> None:
         """Forget the sequence before."""
@@ -148,14 +152,15 @@ class _Stages:
         if w.norm_weight is not None:
             tokens = F.layer_norm(tokens, tokens.shape[-1:], w.norm_weight, w.norm_bias, w.norm_eps)
         torch.mm(tokens, w.in_proj.t(), out=b.signal_and_gate[b.window : b.window + count])
-        self.convolve(
-            b.signal_and_gate.view(-1).numpy(), 2 * self.inner, self.taps_first, self.conv_bias,
-            b.u.view(-1).numpy(), self.inner, self.taps, count,
+        arguments = ConvolveArguments(
+            source=b.signal_and_gate.view(-1).numpy(), row=2 * self.inner, weight=self.taps_first, bias=self.conv_bias,
+            target=b.u.view(-1).numpy(), channels=self.inner, taps=self.taps, steps=count,
         )  # fmt: skip
+        self.convolve(*arguments)
         torch.mm(b.u[:count], w.x_proj.t(), out=b.projected[:count])
         torch.mm(b.projected[:count, : self.rank], w.dt_weight.t(), out=b.delta[:count])
         problem = self.problem._replace(sizes=self.sizes._replace(length=count))
-        problem.scan(cpu.sequence(b.y.t()[None], 1), self.state.view(-1).numpy(), _NOTHING)
+        run_forward(problem, sequence(b.y.t()[None], 1), self.state, _NOTHING)
         if out.dtype == torch.float32:
             torch.mm(b.y[:count], w.out_proj.t(), out=out)
         else:

@@ -19,15 +19,17 @@ from common.compiled.lanes import (
     transpose,
 )
 from common.compiled.width import WIDTH
+from common.scan.cpu import sizes
+from common.scan.cpu.sizes import STEPS
 
-STEPS = 32
-BUFFER = STEPS * WIDTH  # floats of one (STEPS, 16) buffer
-compiled = lane_kernels(depends=[Path(__file__)])
+# Every kernel holds the code of the tiles: its copy on disk is stale when they or what they share with the host change.
+compiled = lane_kernels(depends=[Path(__file__), Path(sizes.__file__)])
 
 
 @compiled
-def read_tile(buffer, at, source, base, channel_stride, rows, steps, width):
-    """buffer[at + 16 l + j] = source[base + j channel_stride + rows[l]]; lanes and steps beyond the tile are zero."""
+def read_tile(buffer, at, source, place, first, rows, steps, width):
+    """buffer[at + 16 l + j] = source of channel first + j at rows[l]; lanes and steps beyond the tile are zero."""
+    base, channel_stride = place.start + first * place.channel, place.channel
     if channel_stride == 1 and width == WIDTH:
         for l in range(steps):
             store(buffer, at + l * WIDTH, load(source, base + rows[l]))
@@ -47,8 +49,9 @@ def read_tile(buffer, at, source, base, channel_stride, rows, steps, width):
 
 
 @compiled
-def write_tile(buffer, at, target, base, channel_stride, rows, steps, width, adding):
+def write_tile(buffer, at, target, place, first, rows, steps, width, adding):
     """The inverse of ``read_tile``; adds to what is there if ``adding``."""
+    base, channel_stride = place.start + first * place.channel, place.channel
     if adding and channel_stride == 1 and width == WIDTH:
         for l in range(steps):
             store(target, base + rows[l], add(load(target, base + rows[l]), load(buffer, at + l * WIDTH)))
@@ -74,11 +77,11 @@ def write_tile(buffer, at, target, base, channel_stride, rows, steps, width, add
 
 
 @compiled
-def read_matrix(buffer, at, source, base, state_stride, rows, states, steps):
-    """buffer[at + n STEPS + l] = source[base + n state_stride + rows[l]]: one chunk of B or C."""
+def read_matrix(buffer, at, source, place, rows, states, steps):
+    """buffer[at + n STEPS + l] = source of state n at rows[l]: one chunk of B or C."""
     for n in range(states):
         for l in range(steps):
-            buffer[at + n * STEPS + l] = source[base + n * state_stride + rows[l]]
+            buffer[at + n * STEPS + l] = source[place.start + n * place.channel + rows[l]]
 
 
 @compiled

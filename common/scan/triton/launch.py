@@ -3,12 +3,13 @@
 import contextlib
 import functools
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from common.scan.seam import Scan
 from common.scan.triton.plan import (
     ADJOINT,
     ALONG,
@@ -47,42 +48,34 @@ def _device_facts(index: int | None) -> tuple[int, int]:
     return getattr(properties, "warp_size", 32), properties.multi_processor_count
 
 
-class Job(NamedTuple):
-    """One scan along one walk: inputs with B and C (batch, groups, N, L), where to read and where to write."""
+class WalkedScan(NamedTuple):
+    """One scan along one walk: where its steps are read and where their results are written."""
 
-    u: Tensor
-    delta: Tensor
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor | None
-    z: Tensor | None
-    bias: Tensor | None
-    softplus: bool
+    scan: Scan
     read: Walk = ALONG
     write: Walk = ALONG
 
     @property
     def chunks(self) -> int:
         """Number of chunks."""
-        return chunk_count(*self.u.shape)
+        return chunk_count(*self.scan.u.shape)
 
     def tile(self, shape: ThreadShape) -> Plan:
         """The tile of one program."""
-        batch, channels, length = self.u.shape
-        lanes = _device_facts(self.u.device.index)[0]
-        return plan(batch, channels, length, self.A.shape[1], self.B.shape[1], shape, lanes)
+        batch, channels, length = self.scan.u.shape
+        lanes = _device_facts(self.scan.u.device.index)[0]
+        return plan(batch, channels, length, self.scan.A.shape[1], self.scan.B.shape[1], shape, lanes)
 
     def blocks(self, tile: Plan) -> int:
         """Programs that share out the channels of one group."""
-        return -(-self.u.shape[1] // self.B.shape[1] // tile.channels)
+        return -(-self.scan.u.shape[1] // self.scan.B.shape[1] // tile.channels)
 
     def sizes(self, tile: Plan) -> dict[str, int]:
         """The sizes that every chunk kernel takes."""
-        channels, groups = self.u.shape[1], self.B.shape[1]
+        (_, channels, length), groups = self.scan.u.shape, self.scan.B.shape[1]
         return {
-            "channels": channels, "width": channels // groups, "blocks": self.blocks(tile), "length": self.u.shape[2],
-            "chunk_count": self.chunks, "state_count": self.A.shape[1], "unit": 1,
+            "channels": channels, "width": channels // groups, "blocks": self.blocks(tile), "length": length,
+            "chunk_count": self.chunks, "state_count": self.scan.A.shape[1], "unit": 1,
         }  # fmt: skip
 
     def reading(self) -> dict[str, int]:
@@ -97,7 +90,11 @@ class Job(NamedTuple):
 
     def flags(self) -> dict[str, bool]:
         """What the kernels need to know about the options."""
-        return {"TAIL": self.u.shape[2] % STEPS != 0, "SOFTPLUS": self.softplus, "HAS_BIAS": self.bias is not None}
+        return {
+            "TAIL": self.scan.u.shape[2] % STEPS != 0,
+            "SOFTPLUS": self.scan.delta_softplus,
+            "HAS_BIAS": self.scan.delta_bias is not None,
+        }
 
 
 def _strides(**sequences: Tensor) -> dict[str, int]:
@@ -120,38 +117,38 @@ def _matrices(**matrices: Tensor) -> dict[str, Tensor | int]:
     return found
 
 
-def on_device(tensor: Tensor):
+def on_device(tensor: Tensor) -> contextlib.AbstractContextManager[Any]:
     """Make the tensor's GPU the current one, where Triton launches; nothing to do for the interpreter."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
 
 
-def _carry(job: Job, states: Tensor, sums: Tensor, reverse: bool) -> None:
+def _carry(walked: WalkedScan, states: Tensor, sums: Tensor, reverse: bool) -> None:
     """Carry states across the chunks, in place."""
-    tiles = _kernels()[2]
-    batch, channels, _ = job.u.shape
-    count, columns = job.A.shape[1], 32
-    rows = min(64, max(2, 1 << (job.chunks - 1).bit_length()))
+    scan, tiles = walked.scan, _kernels()[2]
+    batch, channels, _ = scan.u.shape
+    count, columns = scan.A.shape[1], 32
+    rows = min(64, max(2, 1 << (walked.chunks - 1).bit_length()))
     tiles.carry_states[(-(-channels * count // columns), batch)](
-        states, sums, job.A, *job.A.stride(), channels, count, job.chunks,
+        states, sums, scan.A, *scan.A.stride(), channels, count, walked.chunks,
         ROWS=rows, COLUMNS=columns, REVERSE=reverse, num_warps=4, enable_fp_fusion=True,
     )  # fmt: skip
 
 
-def first_states(job: Job, initial_state: Tensor | None) -> Tensor:
+def first_states(walked: WalkedScan, initial_state: Tensor | None) -> Tensor:
     """Return the state before every chunk and after the last, (batch, chunks + 1, N, channels)."""
-    forward = _kernels()[0]
-    batch, channels, length = job.u.shape
-    tile = job.tile(FORWARD)
-    states = job.u.new_empty(saved_shape(batch, channels, length, job.A.shape[1]), dtype=torch.float32)
-    sums = states.new_empty(batch, job.chunks, channels)
+    scan, forward = walked.scan, _kernels()[0]
+    batch, channels, length = scan.u.shape
+    tile = walked.tile(FORWARD)
+    states = scan.u.new_empty(saved_shape(batch, channels, length, scan.A.shape[1]), dtype=torch.float32)
+    sums = states.new_empty(batch, walked.chunks, channels)
     states[:, 0] = 0 if initial_state is None else initial_state.transpose(1, 2)
-    given = {"u": job.u, "delta": job.delta}
-    forward.chunk_summaries[(job.chunks, job.blocks(tile) * job.B.shape[1], batch)](
-        **given, A=job.A, bias=_or(job.bias, job.u), states=states, sums=sums,
-        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrices(B=job.B),
-        **job.sizes(tile), **job.reading(), **job.flags(), **tile.constants(),
+    given = {"u": scan.u, "delta": scan.delta}
+    forward.chunk_summaries[(walked.chunks, walked.blocks(tile) * scan.B.shape[1], batch)](
+        **given, A=scan.A, bias=_or(scan.delta_bias, scan.u), states=states, sums=sums,
+        A_d=scan.A.stride(0), A_n=scan.A.stride(1), **_strides(**given), **_matrices(B=scan.B),
+        **walked.sizes(tile), **walked.reading(), **walked.flags(), **tile.constants(),
     )  # fmt: skip
-    _carry(job, states, sums, reverse=False)
+    _carry(walked, states, sums, reverse=False)
     return states
 
 
@@ -160,76 +157,69 @@ def _or(tensor: Tensor | None, stand_in: Tensor) -> Tensor:
     return stand_in if tensor is None else tensor
 
 
-def write_outputs(job: Job, states: Tensor, out: Tensor, add: bool = False) -> None:
+def write_outputs(walked: WalkedScan, states: Tensor, out: Tensor, add: bool = False) -> None:
     """Run every chunk from its first state and write its outputs to ``out``, or add to it."""
-    forward = _kernels()[0]
-    tile = job.tile(FORWARD)
-    given = {"u": job.u, "delta": job.delta, "z": _or(job.z, job.u), "out": out}
-    forward.chunk_outputs[(job.chunks, job.blocks(tile) * job.B.shape[1], job.u.shape[0])](
-        **given, A=job.A, D=_or(job.D, job.u), bias=_or(job.bias, job.u), states=states,
-        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrices(B=job.B, C=job.C),
-        HAS_D=job.D is not None, HAS_Z=job.z is not None, ADD=add,
-        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
+    scan, forward = walked.scan, _kernels()[0]
+    tile = walked.tile(FORWARD)
+    given = {"u": scan.u, "delta": scan.delta, "z": _or(scan.z, scan.u), "out": out}
+    forward.chunk_outputs[(walked.chunks, walked.blocks(tile) * scan.B.shape[1], scan.u.shape[0])](
+        **given, A=scan.A, D=_or(scan.D, scan.u), bias=_or(scan.delta_bias, scan.u), states=states,
+        A_d=scan.A.stride(0), A_n=scan.A.stride(1), **_strides(**given), **_matrices(B=scan.B, C=scan.C),
+        HAS_D=scan.D is not None, HAS_Z=scan.z is not None, ADD=add,
+        **walked.sizes(tile), **walked.reading(), **walked.writing(), **walked.flags(), **tile.constants(),
     )  # fmt: skip
 
 
-class Gradients(NamedTuple):
-    """What the gradient kernel leaves, slices added up, all small ones in float32."""
-
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor
-    bias: Tensor
-    initial_state: Tensor
-
-
-def _adjoints(job: Job, grad_out: Tensor, grad_last_state: Tensor | None) -> Tensor:
+def _adjoints(walked: WalkedScan, grad_out: Tensor, grad_last_state: Tensor | None) -> Tensor:
     """Return what every chunk gets from the one behind it, (batch, chunks + 1, N, channels)."""
-    backward = _kernels()[1]
-    batch, channels, length = job.u.shape
-    tile = job.tile(ADJOINT)
-    adjoints = job.u.new_empty(saved_shape(batch, channels, length, job.A.shape[1]), dtype=torch.float32)
-    sums = adjoints.new_empty(batch, job.chunks, channels)
+    scan, backward = walked.scan, _kernels()[1]
+    batch, channels, length = scan.u.shape
+    tile = walked.tile(ADJOINT)
+    adjoints = scan.u.new_empty(saved_shape(batch, channels, length, scan.A.shape[1]), dtype=torch.float32)
+    sums = adjoints.new_empty(batch, walked.chunks, channels)
     adjoints[:, -1] = 0 if grad_last_state is None else grad_last_state.transpose(1, 2)
-    given = {"delta": job.delta, "z": _or(job.z, job.u), "dout": grad_out}
-    backward.chunk_adjoints[(job.chunks, job.blocks(tile) * job.B.shape[1], batch)](
-        **given, A=job.A, bias=_or(job.bias, job.u), adjoints=adjoints, sums=sums,
-        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrices(C=job.C),
-        HAS_Z=job.z is not None,
-        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
+    given = {"delta": scan.delta, "z": _or(scan.z, scan.u), "dout": grad_out}
+    backward.chunk_adjoints[(walked.chunks, walked.blocks(tile) * scan.B.shape[1], batch)](
+        **given, A=scan.A, bias=_or(scan.delta_bias, scan.u), adjoints=adjoints, sums=sums,
+        A_d=scan.A.stride(0), A_n=scan.A.stride(1), **_strides(**given), **_matrices(C=scan.C),
+        HAS_Z=scan.z is not None,
+        **walked.sizes(tile), **walked.reading(), **walked.writing(), **walked.flags(), **tile.constants(),
     )  # fmt: skip
-    _carry(job, adjoints, sums, reverse=True)
+    _carry(walked, adjoints, sums, reverse=True)
     return adjoints
 
 
 def write_gradients(
-    job: Job, states: Tensor, grad_out: Tensor, grad_last_state: Tensor | None,
+    walked: WalkedScan, states: Tensor, grad_out: Tensor, grad_last_state: Tensor | None,
     du: Tensor, ddelta: Tensor, dz: Tensor | None, add: bool = False,
-) -> Gradients:  # fmt: skip
-    """Write the gradients of u (or add to them), delta and z, and return the others."""
-    backward = _kernels()[1]
-    adjoints = _adjoints(job, grad_out, grad_last_state)
-    batch, channels, length = job.u.shape
-    groups, states_count = job.B.shape[1], job.A.shape[1]
-    tile = job.tile(BACKWARD)
-    blocks = job.blocks(tile)
-    new = functools.partial(job.u.new_empty, dtype=torch.float32)
+) -> dict[str, Tensor]:  # fmt: skip
+    """Write the gradients of u (or add to them), delta and z, and return the others by name."""
+    scan, backward = walked.scan, _kernels()[1]
+    adjoints = _adjoints(walked, grad_out, grad_last_state)
+    batch, channels, length = scan.u.shape
+    groups, states_count = scan.B.shape[1], scan.A.shape[1]
+    tile = walked.tile(BACKWARD)
+    blocks = walked.blocks(tile)
+    new = functools.partial(scan.u.new_empty, dtype=torch.float32)
     dB, dC = (new(blocks, batch, groups, states_count, length + -length % STEPS) for _ in range(2))
-    dA, dD, dbias = new(batch * job.chunks, states_count, channels), *(new(batch * job.chunks, channels) for _ in "Db")
-    multiprocessors = _device_facts(job.u.device.index)[1]
-    programs = scratch_programs(job.chunks * blocks * groups * batch, multiprocessors)
+    dA, dD, dbias = (
+        new(batch * walked.chunks, states_count, channels),
+        *(new(batch * walked.chunks, channels) for _ in "Db"),
+    )
+    multiprocessors = _device_facts(scan.u.device.index)[1]
+    programs = scratch_programs(walked.chunks * blocks * groups * batch, multiprocessors)
     scratch = new(programs, tile.chunk // STEPS, tile.NH * tile.NL, tile.channels)
-    given = {"u": job.u, "delta": job.delta, "z": _or(job.z, job.u), "dout": grad_out}
+    given = {"u": scan.u, "delta": scan.delta, "z": _or(scan.z, scan.u), "dout": grad_out}
     given |= {"du": du, "ddelta": ddelta, "dz": _or(dz, du)}
     backward.chunk_gradients[(programs,)](
-        **given, A=job.A, D=_or(job.D, job.u), bias=_or(job.bias, job.u), states=states, adjoints=adjoints,
+        **given, A=scan.A, D=_or(scan.D, scan.u), bias=_or(scan.delta_bias, scan.u), states=states, adjoints=adjoints,
         dA=dA, dB=dB, dC=dC, dD=dD, dbias=dbias, scratch=scratch, batches=batch, groups=groups,
-        A_d=job.A.stride(0), A_n=job.A.stride(1), **_strides(**given), **_matrices(B=job.B, C=job.C),
-        HAS_D=job.D is not None, HAS_Z=job.z is not None, ADD=add,
-        **job.sizes(tile), **job.reading(), **job.writing(), **job.flags(), **tile.constants(),
+        A_d=scan.A.stride(0), A_n=scan.A.stride(1), **_strides(**given), **_matrices(B=scan.B, C=scan.C),
+        HAS_D=scan.D is not None, HAS_Z=scan.z is not None, ADD=add,
+        **walked.sizes(tile), **walked.reading(), **walked.writing(), **walked.flags(), **tile.constants(),
     )  # fmt: skip
     sums = [slices.sum(0, dtype=torch.float64) for slices in (dA, dD, dbias)]
-    return Gradients(
-        sums[0].t(), dB.sum(0)[..., :length], dC.sum(0)[..., :length], sums[1], sums[2], adjoints[:, 0].transpose(1, 2)
-    )
+    return {
+        "A": sums[0].t(), "B": dB.sum(0)[..., :length], "C": dC.sum(0)[..., :length], "D": sums[1],
+        "delta_bias": sums[2], "initial_state": adjoints[:, 0].transpose(1, 2),
+    }  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from common.scan import BackendUnavailableError, available_backends, mamba_ssm, reference, selection, selective_scan
+from common.scan.seam import Scan
 
 from .cases import NAMES, random_case, relative_error
 
@@ -49,7 +50,7 @@ class Broken:
 )
 def test_a_broken_installation_is_a_reason(error, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Broken(error), *sys.meta_path])
-    available, reason = mamba_ssm.availability("cuda")
+    available, reason = mamba_ssm.MambaSSM().availability("cuda")
     assert not available and str(error) in reason and "pip install mamba-ssm" in reason
     assert not available_backends("cuda")["mamba_ssm"][0]
 
@@ -57,7 +58,7 @@ def test_a_broken_installation_is_a_reason(error, monkeypatch):
 def test_a_module_without_the_function_is_a_reason(monkeypatch):
     for name in ("mamba_ssm", "mamba_ssm.ops", "mamba_ssm.ops.selective_scan_interface"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    assert "selective_scan_fn" in mamba_ssm.availability("cuda")[1]
+    assert "selective_scan_fn" in mamba_ssm.MambaSSM().availability("cuda")[1]
 
 
 def test_forcing_it_on_the_cpu_says_why():
@@ -72,13 +73,13 @@ def working(monkeypatch):
 
     def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False, return_last=False):
         assert A.dtype == torch.float32 and u.dtype == delta.dtype == B.dtype == C.dtype
-        return reference.scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus=delta_softplus)
+        return reference.recurrence(Scan(u, delta, A, B, C, D, z, delta_bias, None, delta_softplus))
 
     names = ("mamba_ssm", "mamba_ssm.ops", "mamba_ssm.ops.selective_scan_interface")
     for name in names:
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     sys.modules[names[2]].selective_scan_fn = selective_scan_fn
-    monkeypatch.setattr(mamba_ssm, "availability", lambda device: mamba_ssm.imports())
+    monkeypatch.setattr(mamba_ssm.MambaSSM, "availability", lambda self, device: mamba_ssm.imports())
 
 
 @pytest.mark.parametrize("omit", [("initial_state",), ("initial_state", "D", "z", "delta_bias"), ()])

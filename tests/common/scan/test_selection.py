@@ -1,26 +1,31 @@
 """Choosing a backend: preference, SCAN_BACKEND, one announcement, errors that say why."""
 
 import logging
-import types
 
 import pytest
 import torch
 
 from common.scan import BackendUnavailableError, available_backends, select_backend, selection, selective_scan
+from common.scan.reference import Reference
+from common.scan.seam import Backend
 
 from .cases import random_case
 
 U, A, B = torch.zeros(1, 4, 5), -torch.ones(4, 3), torch.zeros(1, 1, 3, 5)
 
 
-def module(available=True, reason="found", **functions) -> types.SimpleNamespace:
-    return types.SimpleNamespace(availability=lambda device: (available, reason), **functions)
+class Pretended(Reference):
+    def __init__(self, available=True, reason="found"):
+        self.found = (available, reason)
+
+    def availability(self, device):
+        return self.found
 
 
 @pytest.fixture
 def backends(monkeypatch):
     """Three pretended backends on the CPU; the test may replace any of them."""
-    known = {"fast": module(), "plain": module(), "oracle": module()}
+    known = {name: Pretended() for name in ("fast", "plain", "oracle")}
     monkeypatch.setattr(selection, "BACKENDS", dict.fromkeys(known, "nowhere"))
     monkeypatch.setattr(selection, "PREFERENCE", {"cpu": ("fast", "plain")})
     monkeypatch.setattr(selection, "load_backend", lambda name: known[name])
@@ -33,13 +38,13 @@ def backends(monkeypatch):
 
 def test_prefers_the_first_that_is_available(backends):
     assert select_backend(U, A, B) == "fast"
-    backends["fast"] = module(False, "no compiler")
+    backends["fast"] = Pretended(False, "no compiler")
     selection.availability.cache_clear()
     assert select_backend(U, A, B) == "plain"
 
 
 def test_passes_over_a_backend_that_declines_the_dtype(backends):
-    backends["fast"] = module(supports=lambda dtype, states, groups: dtype != torch.float64)
+    backends["fast"].supports = lambda dtype, states, groups: dtype != torch.float64
     assert select_backend(U.double(), A, B) == "plain"
     assert select_backend(U, A, B) == "fast"
     assert select_backend(U.double(), A, B, "fast") == "fast"  # asked for by name, it is taken at its word
@@ -67,7 +72,7 @@ def test_a_wrong_variable_is_an_error(backends, monkeypatch, variable):
 
 
 def test_a_forced_backend_that_cannot_run_says_why(backends, monkeypatch):
-    backends["oracle"] = module(False, "numba is not installed; pip install numba")
+    backends["oracle"] = Pretended(False, "numba is not installed; pip install numba")
     monkeypatch.setenv("SCAN_BACKEND", "oracle")
     text = r"'oracle' \(forced by SCAN_BACKEND\) cannot run on cpu: numba is not installed; pip install numba"
     with pytest.raises(BackendUnavailableError, match=text):
@@ -84,7 +89,7 @@ def test_a_backend_that_raises_while_it_is_asked_is_unavailable(backends):
     def explode(device):
         raise RuntimeError("half an installation")
 
-    backends["fast"] = types.SimpleNamespace(availability=explode)
+    backends["fast"].availability = explode
     assert available_backends("cpu")["fast"] == (False, "RuntimeError: half an installation")
     assert select_backend(U, A, B) == "plain"
 
@@ -94,6 +99,12 @@ def test_announces_a_choice_once(backends, caplog):
         for _ in range(3):
             select_backend(U, A, B)
     assert [r.getMessage() for r in caplog.records] == ["selective scan on cpu: backend fast (automatic choice; found)"]
+
+
+@pytest.mark.parametrize("name", selection.BACKENDS)
+def test_every_backend_is_one(name):
+    assert isinstance(selection.load_backend(name), Backend)
+    assert selection.load_backend(name) is selection.load_backend(name)
 
 
 def test_an_unknown_name_lists_the_known_ones():

@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
-from common.compiled import jobs as compiled
+from common.compiled import jobs
 from common.scan import available_backends, selective_scan
-from common.scan.cpu import backend as cpu
-from common.scan.cpu import problem
+from common.scan.cpu import launch
+from common.scan.cpu.backend import Compiled
 from tests.common.scan.cases import NAMES, random_case, relative_error
 
 pytestmark = pytest.mark.skipif(not available_backends("cpu")["cpu"][0], reason="needs numba")
@@ -118,7 +118,7 @@ def test_states_that_explode_do_so_as_in_plain_torch():
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_threads_change_nothing(groups, monkeypatch):
-    monkeypatch.setattr(problem, "_SMALL", 0)
+    monkeypatch.setattr(launch, "_SMALL", 0)
     case = random_case(1, 104, 100, 4, groups=groups)
     before = torch.get_num_threads()
     try:
@@ -139,10 +139,10 @@ def _in_a_child(queue) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_has_its_own_threads(monkeypatch):
-    monkeypatch.setattr(problem, "_SMALL", 0)
+    monkeypatch.setattr(launch, "_SMALL", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     expected = float(selective_scan(**random_case(1, 64, 500, 4, dtype=torch.float32), backend="cpu").sum())
-    assert (os.getpid(), 1) in compiled._pools
+    assert (os.getpid(), 1) in jobs._pools
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=_in_a_child, args=(queue,), daemon=True)
@@ -167,10 +167,10 @@ def test_runs_in_dataloader_workers():
 
 
 def test_unavailable_without_numba_and_off_the_cpu(monkeypatch):
-    assert "pip install" not in cpu.availability("cpu")[1]
-    assert cpu.availability("cuda") == (False, "computes on the CPU only, the tensors are on cuda")
+    assert "pip install" not in Compiled().availability("cpu")[1]
+    assert Compiled().availability("cuda") == (False, "computes on the CPU only, the tensors are on cuda")
     monkeypatch.setitem(sys.modules, "numba", None)
-    available, reason = cpu.availability("cpu")
+    available, reason = Compiled().availability("cpu")
     assert not available and reason.endswith("pip install numba")
 
 

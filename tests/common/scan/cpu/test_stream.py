@@ -6,8 +6,8 @@ from torch import nn
 
 from common.blocks import mamba
 from common.blocks.mamba import MambaBlock
-from common.scan import available_backends
-from common.scan.cpu.stream import MambaWeights, can_stream, chunk_length, stream_mamba
+from common.scan import MambaWeights, available_backends, stream_mamba
+from common.scan.cpu.stream import can_stream, chunk_length
 
 pytestmark = pytest.mark.skipif(not available_backends("cpu")["cpu"][0], reason="needs the compiled CPU scan")
 
@@ -46,25 +46,24 @@ def test_normalises_as_it_goes(block):
 
 
 def test_is_used_in_inference_on_long_sequences_only(block, monkeypatch):
-    calls = []
+    results = []
     monkeypatch.setattr(mamba, "STREAM_FROM", 50)
-    monkeypatch.setattr(mamba, "stream_mamba", lambda *a: calls.append(1) or stream_mamba(*a))
+    monkeypatch.setattr(mamba, "stream_mamba", lambda *a: results.append(stream_mamba(*a)) or results[-1])
     with torch.no_grad():
         block(torch.randn(1, 49, 20))
-        assert not calls
-        block(torch.randn(1, 50, 20))
-        assert len(calls) == 1
+        assert not results
+        assert block(torch.randn(1, 50, 20)) is results[0]
     block(torch.randn(1, 50, 20)).sum().backward()
-    assert len(calls) == 1 and block.D.grad is not None
+    assert results[1] is None and block.D.grad is not None
 
 
 @pytest.mark.parametrize("change", ["gradients", "double", "half", "backend", "narrow"])
 def test_steps_back_where_it_cannot_run(block, change, monkeypatch):
     tokens, weights = torch.randn(1, 8, 20), weights_of(block)
     with torch.no_grad():
-        assert can_stream(tokens, weights)
+        assert can_stream(tokens, weights) and stream_mamba(tokens, weights) is not None
     if change == "gradients":
-        assert not can_stream(tokens, weights)
+        assert not can_stream(tokens, weights) and stream_mamba(tokens, weights) is None
     elif change == "double":
         assert not can_stream(tokens.double(), weights)
     elif change == "half":

@@ -20,7 +20,9 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from common.scan.orders import VMAMBAMORPH_ORDERS
-from common.scan.triton import backend
+from common.scan.seam import CrossScan, Scan
+from common.scan.triton import launch
+from common.scan.triton.backend import Triton
 
 
 class _Driver:
@@ -41,9 +43,9 @@ def scan(length: int = 16128, channels: int = 192, states: int = 16, dtype: torc
     u, delta, z, grad = _tensors(*[(1, channels, length)] * 4, dtype=dtype)
     B, C = _tensors(*[(1, 1, states, length)] * 2, dtype=dtype)
     A, D, bias = _tensors((channels, states), (channels,), (channels,))
-    inputs = (u, delta, A, B, C, D, z, bias, None)
-    _, _, saved = backend.forward(*inputs, delta_softplus=True, save=True)
-    backend.backward(grad, None, saved, *inputs, delta_softplus=True)
+    inputs = Scan(u, delta, A, B, C, D, z, bias, delta_softplus=True)
+    _, _, saved = Triton().forward(inputs, save=True)
+    Triton().backward(inputs, saved, grad, None)
 
 
 def cross() -> None:
@@ -51,7 +53,7 @@ def cross() -> None:
     n, channels, states = 16, 64, 16
     u, delta, B, C = _tensors(*[(1, *k, n, n, n) for k in ((channels,), (4, channels), (4, states), (4, states))])
     A, D, bias = _tensors((4 * channels, states), (4 * channels,), (4 * channels,))
-    backend.cross_forward(u, delta, A, B, C, D, bias, VMAMBAMORPH_ORDERS, delta_softplus=True, save=True)
+    Triton().cross_forward(CrossScan(u, delta, A, B, C, D, bias, True, VMAMBAMORPH_ORDERS), save=True)
 
 
 CASES = {"scan": scan, "cross": cross, "half": lambda: scan(dtype=torch.bfloat16), "odd": lambda: scan(length=4095)}
@@ -85,10 +87,10 @@ def main() -> None:
     nvidia = backend == "cuda"
     lanes = 32 if nvidia or architecture.startswith("gfx1") else 64
     driver.set_active(_Driver(GPUTarget(backend, int(architecture) if nvidia else architecture, lanes)))
-    launch, found = JITFunction.run, {}
+    run, found = JITFunction.run, {}
 
     def compile_only(self, *args, grid, warmup, **kwargs):
-        kernel = launch(self, *args, grid=grid, warmup=True, **kwargs)
+        kernel = run(self, *args, grid=grid, warmup=True, **kwargs)
         found[self.__name__] = (_nvidia if nvidia else _amd)(kernel)
         return kernel
 
