@@ -1,15 +1,14 @@
 """``python -m tools <command> ...``: one function a command, imported only when it runs."""
 
 import importlib
-import io
 import sys
 from typing import Any, TypeAlias
 
 from common import __version__
 from common.errors import InputError, find_input_error, nearest
+from common.streams import LastingStream
 from tools.arguments import UsageError, literal_or_text, match_words, readers
 from tools.command import Command, program, read_command, wrapped
-from tools.streams import LastingStream
 
 Commands: TypeAlias = dict[str, Any]
 
@@ -52,7 +51,7 @@ def main() -> int:
     Returns:
         Exit code: 0, 1 for a user's mistake, 2 for a wrong call, 130 after Ctrl-C. A mistake ends in one line.
     """
-    output, errors = (LastingStream(stream or io.StringIO()) for stream in (sys.stdout, sys.stderr))
+    output, errors = (LastingStream(stream) for stream in (sys.stdout, sys.stderr))
     sys.stdout, sys.stderr = output, errors  # type: ignore[assignment]
     try:
         code = _run(sys.argv[1:])

@@ -9,6 +9,7 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from tqdm import tqdm
 
+from common.streams import LastingStream
 from common.switches import switch
 
 #: What happens between two events of one pair, in order.
@@ -21,7 +22,7 @@ class StageProgress:
     """Handler for MONAI's evaluator: a bar over the stages of all pairs, on stderr.
 
     Nothing is shown before ``delay`` seconds. A thread redraws the bar while a stage is running, so that the time goes
-    on even if a network takes a minute.
+    on even if a network takes a minute. A stderr that takes no more ends the drawing, not the run.
 
     Args:
         delay: seconds.
@@ -47,7 +48,8 @@ class StageProgress:
 
     def _start(self, engine: Engine) -> None:
         total = len(STAGES) * int(engine.state.epoch_length or 1)
-        self._bar = tqdm(total=total, delay=self.delay, unit="stage", desc="registering", leave=True)
+        self._stream = LastingStream(sys.stderr)
+        self._bar = tqdm(total=total, delay=self.delay, unit="stage", desc="registering", leave=True, file=self._stream)
         self._done.clear()
         threading.Thread(target=self._redraw, args=(self._bar, self._done), daemon=True).start()
 
@@ -56,7 +58,7 @@ class StageProgress:
         while not done.wait(wait):
             bar.refresh()
             bar.last_print_t = time.time()  # tqdm's own mark that the bar has been seen and has to be closed
-            wait = 1.0 if sys.stderr.isatty() else QUIET
+            wait = 1.0 if self._stream.isatty() else QUIET
 
     def _show(self, stage: str) -> None:
         if self._bar is not None:

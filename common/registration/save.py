@@ -17,6 +17,7 @@ from common.machine import peak_memory_mb, versions
 from common.registration.clock import stage
 from common.registration.foreground import foreground_of
 from common.registration.grids import grid_of, through
+from common.registration.keys import PATH_KEYS
 from common.registration.measures import (
     PROTOCOL,
     dice_figures,
@@ -25,7 +26,7 @@ from common.registration.measures import (
     jacobian_map,
     similarity,
 )
-from common.registration.outputs import RESULT_FILES, result_folder
+from common.registration.outputs import RESULT_FILES, check_outputs, result_folder
 from common.writing import check_writable, json_text, write_together
 
 #: Packages whose versions stand in ``metrics.json``.
@@ -55,8 +56,14 @@ class SaveRegistrationd(Transform):
         self.network, self.further = network, dict(further or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Write the files; return the dictionary with ``metrics`` and ``output_files``."""
+        """Write the files; return the dictionary with ``metrics`` and ``output_files``.
+
+        Raises:
+            InputError: a file would replace an input (also said before the first pair: ``check_outputs``), or cannot be
+                written.
+        """
         out = dict(data)
+        check_outputs([_paths(out)], self.output_dir)
         with stage(out, "measure"):
             jacobian = jacobian_map(out["ddf"].as_tensor())
             metrics = self._metrics(out, jacobian)
@@ -142,3 +149,9 @@ class SaveRegistrationd(Transform):
         metrics["protocol"] = PROTOCOL
         metrics["versions"] = versions(PACKAGES)
         path.write_text(json_text(metrics), encoding="utf-8")
+
+
+def _paths(data: Mapping[Hashable, Any]) -> dict[str, str]:
+    """Paths of the files that a pair was loaded from, and its name."""
+    loaded = {key: data[key].meta["filename_or_obj"] for key in PATH_KEYS if isinstance(data.get(key), MetaTensor)}
+    return {**{key: data[key] for key in ("true_field", "name") if key in data}, **loaded}

@@ -1,11 +1,14 @@
 """What a person sees at the end of a run: what was written where, and how good it is."""
 
+import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 
+from common.streams import LastingStream
 from common.switches import switch
 
 
@@ -27,9 +30,8 @@ class Summary:
     def _print(self, engine: Engine) -> None:
         outputs: Any = engine.state.output
         for output in outputs:
-            print(
-                "\n".join(summary_lines(output["metrics"], [Path(file) for file in output["output_files"]])), flush=True
-            )
+            lines = summary_lines(output["metrics"], [Path(file) for file in output["output_files"]])
+            print("\n".join(lines), file=LastingStream(sys.stdout), flush=True)
 
 
 def summary_lines(metrics: Mapping[str, Any], files: list[Path]) -> list[str]:
@@ -40,13 +42,14 @@ def summary_lines(metrics: Mapping[str, Any], files: list[Path]) -> list[str]:
         files: what was written, all in one folder.
     """
     field, seconds = metrics["field"], metrics["seconds"]
+    peak = metrics["peak_memory_mb"]
+    memory = "" if math.isnan(peak) else f"; peak memory {peak / 1000:.1f} GB"
     lines = [
         f"{Path(metrics['moving']).name} onto {Path(metrics['fixed']).name} with {metrics['network']}",
         *_before_and_after(metrics),
         f"  folds {field['folds_percent']:.3g} % of the voxels, smoothness (SD of log Jacobian) "
         f"{field['sd_log_jacobian']:.3f}, displacement up to {field['displacement_mm_max']:.1f} mm",
-        f"  {seconds['total']:.1f} s, of which network {seconds['network']:.1f} s; "
-        f"peak memory {metrics['peak_memory_mb'] / 1000:.1f} GB",
+        f"  {seconds['total']:.1f} s, of which network {seconds['network']:.1f} s{memory}",
         f"  written to {files[-1].parent}: {', '.join(file.name for file in files)}",
     ]
     return [*lines, *([f"  note: {metrics['note']}"] if "note" in metrics else [])]

@@ -1,9 +1,11 @@
 """The progress bar of a run."""
 
+import sys
 from typing import Any
 
 from ignite.engine import Engine, Events
 
+from common.streams import LastingStream
 from common.switches import reads_switches
 
 
@@ -30,8 +32,9 @@ class StepProgress:
         """Open the bar at the step where the run begins."""
         from tqdm import tqdm
 
+        stream = LastingStream(sys.stderr)
         total = engine.state.max_epochs * engine.state.epoch_length
-        self.bar = tqdm(total=total, initial=engine.state.iteration, unit="step", mininterval=2.0)
+        self.bar = tqdm(total=total, initial=engine.state.iteration, unit="step", mininterval=2.0, file=stream)
 
     def advance(self, engine: Engine) -> None:
         """Move on by one step."""

@@ -1,9 +1,13 @@
+import io
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from common.errors import InputError, find_input_error
-from common.registration import StageProgress
+from common.registration import StageProgress, Summary
 from tests.common.registration.phantom import WavyNetwork, make_image
 from tests.common.registration.pipeline import register
 
@@ -36,3 +40,45 @@ def test_an_error_still_ends_the_run(tmp_path):
     assert isinstance(cause, InputError)
     assert "truncated or damaged" in str(cause)
     assert not (tmp_path / "out").exists()
+
+
+class Broken(io.StringIO):
+    """A terminal that is gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError("nobody reads")
+
+
+@pytest.mark.parametrize("stream", [Broken(), None])
+def test_what_cannot_be_shown_does_not_stop_the_run(tmp_path, monkeypatch, stream):
+    make_image(tmp_path / "f.nii")
+    make_image(tmp_path / "m.nii", deform=1.0)
+    pair = {"fixed": str(tmp_path / "f.nii"), "moving": str(tmp_path / "m.nii")}
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("sys.stdout", stream)
+    register(tmp_path / "out", WavyNetwork(), pair, [StageProgress(delay=0), Summary()])
+    assert (tmp_path / "out" / "metrics.json").is_file()
+
+
+PROGRAM = """
+import sys, time
+from tests.common.registration.phantom import WavyNetwork
+from tests.common.registration.pipeline import register
+from common.registration import StageProgress, Summary
+folder = sys.argv[1]
+pairs = [{"fixed": f"{folder}/f.nii", "moving": f"{folder}/m.nii", "name": name} for name in "ab"]
+register(f"{folder}/out", WavyNetwork(), {"datalist": pairs}, [StageProgress(delay=0), Summary()])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+def test_a_reader_that_leaves_does_not_stop_the_run(tmp_path):
+    """``... 2>&1 | head -n 1``: the run used to hang for ever, about every other time."""
+    make_image(tmp_path / "f.nii")
+    make_image(tmp_path / "m.nii", deform=1.0)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], stdout=writer, stderr=writer, timeout=300)
+    os.close(writer)
+    assert done.returncode == 0
+    assert all((tmp_path / "out" / name / "metrics.json").is_file() for name in "ab")

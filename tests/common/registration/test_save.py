@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import InputError
+from common.errors import InputError, find_input_error
 from common.images import save_field
 from common.registration import SaveRegistrationd
 from tests.common.registration.phantom import WavyNetwork, make_image
@@ -145,3 +145,12 @@ def test_nothing_is_written_when_a_pair_is_bad(tmp_path):
     with pytest.raises(InputError, match="output folder"):
         SaveRegistrationd(fixed / "below")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_input_is_never_replaced(tmp_path):
+    fixed, moving = make_image(tmp_path / "f.nii"), make_image(tmp_path / "moved.nii.gz", deform=2.0)
+    before = moving.read_bytes()
+    with pytest.raises(RuntimeError) as caught:
+        register(tmp_path, WavyNetwork(), {"fixed": str(fixed), "moving": str(moving)})
+    assert "moved.nii.gz would replace an input (moving " in str(find_input_error(caught.value))
+    assert moving.read_bytes() == before

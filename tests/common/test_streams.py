@@ -1,12 +1,13 @@
 """A reader that leaves does not stop the writer, a full disk is told."""
 
+import io
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from tools.streams import LastingStream
+from common.streams import LastingStream
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
@@ -28,6 +29,15 @@ def test_a_full_disk_is_remembered():
         print("text", file=stream, flush=True)
         print("more", file=stream, flush=True)
     assert "No space left" in str(stream.failure)
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()])
+def test_a_stream_that_is_closed_or_was_never_there(stream):
+    if stream is not None:
+        stream.close()
+    lasting = LastingStream(stream)
+    print("text", file=lasting, flush=True)
+    assert lasting.failure is None
 
 
 def test_what_is_read_arrives(tmp_path: Path):
