@@ -2,15 +2,15 @@
 
 import contextlib
 import functools
-import hashlib
 import importlib
-import inspect
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from common.compiled.cache import KernelCache
 
 logger = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
@@ -28,24 +28,19 @@ def importable() -> bool:
 
 
 def cached_njit(depends: Sequence[Path] = (), **options: Any) -> Callable[[Callable[..., None]], Any]:
-    """``numba.njit`` that keeps compiled code on disk, or only in memory where no folder for it can be written.
+    """``numba.njit`` that keeps compiled code on disk as ``common.compiled.cache`` says.
 
     Args:
-        depends: source files whose code ends up inside the function. Numba looks at the date of the function's own
-            file only; with these the code on disk counts as stale when the text of any of them changes.
+        depends: source files whose code ends up inside the function, besides the function's own file: those of all
+            that it calls and of all constants that it takes from elsewhere (a test compares them with the imports).
         options: of ``njit``.
     """
     from numba import njit
 
     def decorate(function: Callable[..., None]) -> Any:
-        try:
-            kernel = njit(cache=True, **options)(function)
-        except RuntimeError:  # "no locator available": neither the package's folder nor the user's cache is writable
-            return njit(**options)(function)
-        if depends:
-            text = b"".join(path.read_bytes() for path in (Path(inspect.getfile(function)), *depends))
-            with contextlib.suppress(AttributeError):  # where numba renames its internals, its own check remains
-                kernel._cache._cache_file._source_stamp = hashlib.sha256(text).hexdigest()
+        kernel = njit(**options)(function)
+        with contextlib.suppress(OSError):  # no sources at hand: compiled in each process
+            kernel._cache = KernelCache(function, depends, options)
         return kernel
 
     return decorate
