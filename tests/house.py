@@ -30,7 +30,6 @@ ARROWS = {
     "networks": "blocks convolution spatial",
     "refine": "compiled losses spatial geometry",
     "data": "images geometry spatial",
-    "refine": "compiled geometry losses spatial",
     "registration": "data images geometry metrics spatial",
     "report": "images geometry",
     "training": "data images losses metrics spatial",
