@@ -18,6 +18,7 @@ from common.compiled.compiling import importable
 from common.compiled.width import WIDTH
 from common.refine.compiled_forces import force_of
 from common.refine.descent import Level, hold_back
+from common.refine.determinants import smallest_compiled
 from common.refine.layout import EMPTY, MARGIN, Layout, dilated, scratch
 
 
@@ -125,26 +126,11 @@ class CompiledDescent:
 
     def smallest(self) -> float:
         """See ``Descent``."""
-        return self._determinants(EMPTY)
-
-    def _determinants(self, out: NDArray[np.float32]) -> float:
-        found: list[float] = []
-
-        def run(start: int, stop: int) -> None:
-            edges, buffer = scratch("edges", 36 * WIDTH), scratch("least", WIDTH)
-            layout = self._layout
-            found.append(
-                self._kernels.determinant_planes(
-                    self._proposed, out, layout.cells, layout.numbers, *self._cells, edges, buffer, start, stop
-                )
-            )
-
-        self._layout.planes(run)
-        return min(found)
+        return smallest_compiled(self._proposed, self._layout, self._cells)
 
     def hold_back(self, floor: float, reach: float, still: bool) -> None:
         """See ``Descent``."""
-        self._determinants(self._least)
+        smallest_compiled(self._proposed, self._layout, self._cells, self._least)
         cells = (self._layout.view(self._least) < floor).nonzero()
         hold_back(self._layout.view(self._drive), cells, reach)
         if still:

@@ -57,7 +57,7 @@ class Descent(Protocol):
         """Compose the field with the scaled force, no vector longer than ``cap`` < 1 voxel, and smooth the result."""
 
     def smallest(self) -> float:
-        """Smallest of the ten determinants of the proposed field."""
+        """Smallest of the ten determinants of the proposed field; before the first proposal, of the start."""
 
     def hold_back(self, floor: float, reach: float, still: bool) -> None:
         """Drive the level no longer near cells of the proposed field whose determinants are below ``floor``.
@@ -85,7 +85,7 @@ class PlainDescent:
         self._field = level.field
         self._drive, self._hold = level.drive.clone(), level.hold.clone()
         self._driven = level.drive.sum(dtype=torch.float64)
-        self._force = self._proposed = torch.zeros_like(level.field)
+        self._force, self._proposed = torch.zeros_like(level.field), level.field
 
     def force(self) -> float:
         """See ``Descent``."""

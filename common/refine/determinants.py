@@ -7,8 +7,14 @@ map that is linear on each tetrahedron is one to one. Each cell is looked at onc
 
 from itertools import product
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from common.compiled.compiling import importable
+from common.compiled.width import WIDTH
+from common.refine.layout import EMPTY, Layout, Rows, scratch
 
 
 def _corner(position: Tensor, corner: tuple[int, ...]) -> Tensor:
@@ -54,6 +60,32 @@ def cell_determinants(ddf: Tensor) -> Tensor:
 
 def smallest_determinant(ddf: Tensor, planes: int = 16) -> float:
     """Return the smallest of the ten determinants of all cells of a field (1, 3, X, Y, Z), slab by slab."""
-    size = ddf.shape[2]
-    starts = range(0, max(size - 1, 1), planes)
+    x, y, z = ddf.shape[2:]
+    if ddf.device.type == "cpu" and ddf.dtype == torch.float32 and min(x, y, z) > 1 and importable():
+        layout = Layout((x, y, z))
+        return smallest_compiled(layout.flat(ddf[0]), layout, layout.rows(torch.ones(x, y, z, dtype=torch.bool)))
+    starts = range(0, max(x - 1, 1), planes)
     return min(float(cell_determinants(ddf[0, :, start : start + planes + 1]).min()) for start in starts)
+
+
+def smallest_compiled(
+    field: NDArray[np.float32], layout: Layout, cells: Rows, out: NDArray[np.float32] = EMPTY
+) -> float:
+    """The same on a flat field and numba's kernel.
+
+    Args:
+        field: three volumes.
+        layout: theirs.
+        cells: rows and lanes with the first corners of the cells to look at.
+        out: one volume that takes each cell's least determinant; empty for none.
+    """
+    from common.refine.kernels import determinant_planes
+
+    found: list[float] = []
+
+    def run(start: int, stop: int) -> None:
+        edges, buffer = scratch("edges", 36 * WIDTH), scratch("least", WIDTH)
+        found.append(determinant_planes(field, out, layout.cells, layout.numbers, *cells, edges, buffer, start, stop))
+
+    layout.planes(run)
+    return min(found)

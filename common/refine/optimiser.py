@@ -69,7 +69,7 @@ def descend(
         floor: least determinant that a step may leave; three times as much is where it is no longer driven.
         watch: called after each iteration with the similarity and the smallest determinant.
     """
-    course = Course([], float("inf"))
+    course = Course([], descent.smallest())
     for iteration in range(iterations):
         if time.perf_counter() > deadline:
             break

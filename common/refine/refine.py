@@ -202,12 +202,18 @@ class _Refinement:
         return field - coarse_field(start, stage.factor), similarity
 
     def _descent(self, stage: Stage, start: Tensor, change: Tensor | None) -> Descent:
+        fields = fields_at(stage, start, change).split(1)
+        descent = self._descent_from(stage, *fields)
+        if descent.smallest() >= self._floor:
+            return descent
         # A field brought to a finer grid may have lost what its coarse cells had.
-        fields = [one_to_one(field, self._floor) for field in fields_at(stage, start, change).split(1)]
-        level = level_of(self._work, stage, *fields)
-        if len(fields) == 1:
+        return self._descent_from(stage, *(one_to_one(field, self._floor) for field in fields))
+
+    def _descent_from(self, stage: Stage, field: Tensor, to_fixed: Tensor | None = None) -> Descent:
+        level = level_of(self._work, stage, field, to_fixed)
+        if to_fixed is None:
             return descent_of(level)
-        return SymmetricDescent(descent_of(level), descent_of(mirrored(level, fields[1])))
+        return SymmetricDescent(descent_of(level), descent_of(mirrored(level, to_fixed)))
 
     def _measure_landmarks(self, begin: Tensor, end: Tensor) -> None:
         marks = landmarks_of(self._work, 1)

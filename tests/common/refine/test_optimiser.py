@@ -9,7 +9,7 @@ class Scripted:
     """Answers with the smallest determinants it was given, one for each proposal."""
 
     def __init__(self, smallest, rms=2.0):
-        self.answers, self.length, self.calls = iter(smallest), rms, []
+        self.answers, self.length, self.calls = iter([0.7, *smallest]), rms, []
 
     def force(self):
         self.calls.append("force")
@@ -64,7 +64,8 @@ def test_cells_near_the_floor_are_held_back_before_they_reach_it():
 
 def test_nothing_to_follow_and_no_time_left_end_the_level():
     assert descend(Scripted([], rms=0.0), 5, 0.5).similarity == [0.5]
-    assert descend(Scripted([]), 5, 0.5, deadline=time.perf_counter() - 1).similarity == []
+    late = descend(Scripted([]), 5, 0.5, deadline=time.perf_counter() - 1)
+    assert (late.similarity, late.smallest) == ([], 0.7), "the start's own determinant"
 
 
 def test_a_watcher_hears_of_each_iteration():
