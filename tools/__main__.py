@@ -40,6 +40,7 @@ COMMANDS: Commands = {
         "yank": "tools.registry.publish:yank",
     },
     "remove": "tools.installed:remove",
+    "validate": "tools.validate.command:validate",
     "verify": "tools.installed:verify",
 }
 _HELP = ("-h", "--help")

@@ -1,0 +1,87 @@
+"""``python -m tools validate``: bundles against MONAI's specification, the model zoo's rules and those of safety."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import common
+from common.errors import InputError
+from tools.validate.configs import check_configs
+from tools.validate.files import check_files
+from tools.validate.finding import Contents, Finding, read_bundle
+from tools.validate.metadata import check_metadata
+from tools.validate.network import check_network
+from tools.validate.weights import check_weight_file
+
+
+def validate(paths: Sequence[str], json_output: bool = False) -> None:
+    """Judge bundles, from anywhere: their lists, texts and weights are read, none of their code runs.
+
+    The network of a bundle is built from this project's own library, and only when everything else is in order.
+
+    Args:
+        paths: folders or archives.
+        json_output: print JSON instead of lines.
+
+    Raises:
+        InputError: a bundle has errors, or is not there.
+    """
+    results = {text: check(Path(text).expanduser()) for text in paths}
+    if json_output:
+        print(json.dumps({text: [asdict(f) for f in findings] for text, findings in results.items()}, indent=1))
+    else:
+        for text, findings in results.items():
+            print(f"{text}: {_summary(findings)}")
+            for finding in findings:
+                print(f"  {finding}")
+    failed = [text for text, findings in results.items() if _errors(findings)]
+    if failed:
+        raise InputError(f"{len(failed)} of {len(results)} bundles have errors: {', '.join(failed)}")
+
+
+def check(path: Path) -> list[Finding]:
+    """Every finding of one bundle; later checks run only where the earlier ones found no error.
+
+    Args:
+        path: folder or archive.
+
+    Raises:
+        InputError: there is nothing at ``path``.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: expected a bundle's folder or archive, got nothing there")
+    bundle, findings = read_bundle(path)
+    if findings:
+        return findings
+    findings = [*check_files(bundle), *check_metadata(bundle), *check_configs(bundle), *check_weight_file(bundle)]
+    findings += check_library(bundle)
+    if not _errors(findings):
+        findings += check_network(bundle)
+    return findings
+
+
+def check_library(bundle: Contents) -> list[Finding]:
+    """Whether the ``common`` that a bundle carries is this project's; other code is said, not judged."""
+    root = Path(common.__file__).resolve().parents[1]
+    carried = {path: content for path, content in bundle.files.items() if path.startswith("common/")}
+    if not carried:
+        return []
+    other = [path for path, content in carried.items() if not _same(root / path, content)]
+    if not other:
+        return []
+    reason = f"{len(other)} of {len(carried)} files of code are not this project's, such as {other[0]}"
+    return [Finding("common", "", reason, "whoever runs the bundle runs them: read them first", "warning")]
+
+
+def _same(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes().replace(b"\r\n", b"\n") == content
+
+
+def _errors(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.level == "error"]
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    errors = len(_errors(findings))
+    return f"{errors} errors, {len(findings) - errors} warnings" if findings else "nothing to complain about"
