@@ -19,7 +19,7 @@ from tools.registry.files import file_sha256, write_bytes
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 #: What a published bundle holds: folder to suffixes. Everything else in a bundle's folder (runs, caches) stays at home.
 CONTENTS = {
-    "common": (".py",),
+    "common": (".md", ".nii.gz", ".py"),
     "configs": (".conf", ".json", ".yaml", ".yml"),
     "docs": (".jpg", ".md", ".png", ".svg", ".txt"),
     "models": (".onnx", ".pt", ".ts"),
@@ -120,7 +120,7 @@ def _below(root: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
     for path in root.rglob("*"):
         inside = path.relative_to(root)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
-        if path.suffix in suffixes and path.is_file() and not hidden:
+        if path.name.endswith(suffixes) and path.is_file() and not hidden:
             yield inside.as_posix()
 
 
