@@ -30,7 +30,7 @@ ARROWS = {
     "networks": "blocks convolution spatial",
     "refine": "compiled losses spatial geometry",
     "data": "images geometry spatial",
-    "registration": "data images geometry metrics spatial",
+    "registration": "refine data images geometry metrics spatial",
     "report": "images geometry",
     "training": "data images losses metrics spatial",
     "evaluation": "registration data geometry metrics statistics",

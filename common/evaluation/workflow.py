@@ -16,11 +16,9 @@ from common.evaluation.protocol import protocol
 from common.evaluation.scores import Record, evaluate_pair
 from common.evaluation.tables import summary_rows, write_evaluation
 from common.machine import peak_memory_mb
+from common.registration.clock import REGISTRATION_STAGES
 
 logger = logging.getLogger(__name__)
-
-#: Stages of the pipeline's clock that are the registration itself: neither reading nor scoring.
-REGISTRATION_STAGES = ("network_grid", "network", "fixed_grid")
 
 
 class ScorePaird(Transform):

@@ -5,6 +5,7 @@ from common.registration.inferer import AutocastInferer
 from common.registration.load import LoadPaird, load_image
 from common.registration.pairs import check_pair_files, registration_pairs
 from common.registration.progress import StageProgress
+from common.registration.refinement import RefineFieldd
 from common.registration.save import SaveRegistrationd
 from common.registration.summary import Summary
 from common.registration.validate import ValidatePaird
@@ -12,6 +13,7 @@ from common.registration.validate import ValidatePaird
 __all__ = [
     "AutocastInferer",
     "LoadPaird",
+    "RefineFieldd",
     "SaveRegistrationd",
     "StageProgress",
     "Summary",

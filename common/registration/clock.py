@@ -5,6 +5,9 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+#: Stages that are the registration itself: neither reading nor measuring nor writing.
+REGISTRATION_STAGES = ("network_grid", "network", "refine", "fixed_grid")
+
 
 @contextmanager
 def stage(data: dict[Hashable, Any], name: str) -> Iterator[None]:
@@ -17,7 +20,10 @@ def stage(data: dict[Hashable, Any], name: str) -> Iterator[None]:
     data["clock"] = clock
 
 
-def since_last_stage(data: dict[Hashable, Any]) -> float:
-    """Seconds since the last stage ended: between pre- and postprocessing this is the network's time."""
-    end = data.get("clock", {}).get("end")
-    return 0.0 if end is None else time.perf_counter() - float(end)
+def end_network(data: dict[Hashable, Any]) -> None:
+    """Note the network's seconds, from the last stage before it to now; only the first step behind it counts."""
+    clock = dict(data.get("clock", {}))
+    if "network" not in clock:
+        now = time.perf_counter()
+        clock["network"] = now - float(clock.get("end", now))
+        data["clock"] = clock

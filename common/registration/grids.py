@@ -19,7 +19,7 @@ from common.geometry import (
     resample,
     smooth_for,
 )
-from common.registration.clock import since_last_stage, stage
+from common.registration.clock import end_network, stage
 from common.registration.foreground import foreground_points, outside_value
 from common.spatial.passes import passes_of
 from common.switches import reads_switches
@@ -137,9 +137,7 @@ class ToFixedGridd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with the fields and images named above."""
         out = dict(data)
-        clock = dict(out.get("clock", {}))
-        clock["network"] = since_last_stage(out)
-        out["clock"] = clock
+        end_network(out)
         with stage(out, "fixed_grid"):
             fixed, moving = out["fixed"], out["moving"]
             pred = torch.as_tensor(out["pred"]).detach().float().cpu()

@@ -113,6 +113,8 @@ class SaveRegistrationd(Transform):
             "similarity": self._similarity(fixed, moving, data, mask),
             "field": field_figures(jacobian, lengths(field), mask),
         }
+        if "refinement" in data:
+            metrics["refinement"] = data["refinement"]
         if metrics["identical_inputs"]:
             metrics["note"] = "fixed and moving are the same image: the field was set to zero"
         if data.get("true_field"):

@@ -18,7 +18,7 @@ from tests.bundles.conftest import pair as pair
 from tests.common.training.tiny import TinyNetwork
 
 TINY = {"_target_": "tests.common.training.tiny.TinyNetwork"}
-SMALL = {"network_def": TINY, "spacing": 2.0, "multiple": 8, "passes": [1], "device": "cpu"}
+SMALL = {"network_def": TINY, "spacing": 2.0, "multiple": 8, "passes": [1], "device": "cpu", "refine": "off"}
 
 
 def write_bundle(folder: Path, seed: int, version: str = "0.9.0") -> Path:
@@ -64,6 +64,17 @@ def test_many_pairs_and_overrides(pair, tmp_path, capfd):
     assert [r.folder for r in results] == [tmp_path / "out" / "there", tmp_path / "out" / "back"]
     assert all(r.metrics["passes"] == [1, 1] and r.metrics["weights"] is None for r in results)
     assert capfd.readouterr().out.count("written to") == 2
+
+
+def test_the_field_is_refined_where_asked_for(pair, tmp_path):
+    bundle = Bundle(write_bundle(tmp_path / "bundle", 1))
+    files = {"fixed": pair[0], "moving": pair[1]}
+    plain, refined = (bundle.register(files, tmp_path / preset, refine=preset)[0].metrics for preset in ("off", "fast"))
+    assert "refinement" not in plain and refined["refinement"]["preset"] == "fast"
+    assert refined["refinement"]["reasons"] and refined["refinement"]["smallest_determinant"] > 0
+    assert refined["similarity"]["after"]["ncc"] > plain["similarity"]["after"]["ncc"]
+    with pytest.raises(InputError, match="refine: expected one of off, fast, accurate, auto, got 'quick'"):
+        bundle.register(files, tmp_path / "quick", refine="quick")
 
 
 def test_two_bundles_and_two_versions_in_one_process(pair, tmp_path):

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from common.registration.clock import since_last_stage, stage
+from common.registration.clock import end_network, stage
 
 
 def test_stages_add_up_and_the_gap_is_measured():
@@ -13,8 +13,21 @@ def test_stages_add_up_and_the_gap_is_measured():
     with stage(data, "a"):
         pass
     assert data["clock"]["a"] > first > 0
-    assert since_last_stage(data) > 0
-    assert since_last_stage({}) == 0.0
+
+
+def test_the_network_ends_once():
+    data: dict = {}
+    with stage(data, "before"):
+        pass
+    end_network(data)
+    network = data["clock"]["network"]
+    with stage(data, "refine"):
+        time.perf_counter()
+    end_network(data)
+    assert data["clock"]["network"] == network > 0
+    empty: dict = {}
+    end_network(empty)
+    assert empty["clock"]["network"] == 0.0
 
 
 def test_the_callers_clock_is_not_changed():

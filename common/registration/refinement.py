@@ -1,0 +1,67 @@
+"""The refinement of a network's field on the images themselves, as a step of the pipeline of one pair."""
+
+import logging
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+
+from common.refine import Options, Pair, refine
+from common.registration.clock import end_network, stage
+
+logger = logging.getLogger(__name__)
+
+
+class RefineFieldd(Transform):
+    """Refine ``pred`` on ``image``, the network's own grid, before ``ToFixedGridd``; adds ``refinement``.
+
+    ``pred`` (3, x, y, z) becomes a field that is one to one by the ten determinants. ``refinement`` is
+    ``common.refine.Record`` as plain values: what was chosen and why, how every level went. Two identical images are
+    left alone.
+
+    Args:
+        preset: ``off`` leaves the network's field as it is; ``fast``, ``accurate`` or ``auto``.
+        similarity: see ``common.refine.Options``, as the rest.
+        start: ``auto``, ``network`` or ``affine``.
+        window: radius of the correlation's windows, voxels; ``None`` is the recipe's.
+        smoothness: standard deviation of the field's smoothing, voxels; ``None`` is the recipe's.
+        symmetric: treat both images alike.
+        seconds: no iteration begins after this time; ``None`` for no bound.
+
+    Raises:
+        InputError: see ``common.refine.Options``.
+    """
+
+    def __init__(
+        self,
+        preset: str = "auto",
+        similarity: str = "auto",
+        start: str = "auto",
+        window: int | None = None,
+        smoothness: float | None = None,
+        symmetric: bool = False,
+        seconds: float | None = None,
+    ) -> None:
+        self.options = Options(str(preset), similarity, start, window, smoothness, symmetric, seconds)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with the refined ``pred``."""
+        out = dict(data)
+        end_network(out)
+        if self.options.preset == "off" or out.get("identical_inputs"):
+            return out
+        with stage(out, "refine"):
+            image = torch.as_tensor(out["image"]).as_subclass(torch.Tensor).float()
+            pred = torch.as_tensor(out["pred"]).as_subclass(torch.Tensor).float()
+            pair = Pair(image[None, :1].to(pred.device), image[None, 1:].to(pred.device))
+            refined = refine(pair, self._start(pred), self.options)
+            out["pred"], out["refinement"] = refined.ddf[0], refined.record.as_dict()
+        return out
+
+    def _start(self, pred: torch.Tensor) -> torch.Tensor | None:
+        """The network's field (1, 3, x, y, z), or nothing where it is no field."""
+        if bool(torch.isfinite(pred).all()):
+            return pred[None]
+        logger.warning("the network's field is not finite: refinement starts from the alignment alone")
+        return None
