@@ -186,3 +186,15 @@ def test_sheared_grids_do_not_fit_itk(tmp_path: Path):
     sheared[:3, 1] += 0.1 * sheared[:3, 0]
     with pytest.raises(InputError, match="orthogonal axes"):
         write_transform(DisplacementField(Grid(GRID.shape, sheared), FIELD.ddf), tmp_path / "t.h5")
+
+
+def test_ants_takes_warp_and_affine_in_the_order_of_points(tmp_path: Path):
+    """docs/transforms.md: ``-t warp -t affine``, the one that points meet first stands first."""
+    ants, pandas = pytest.importorskip("ants"), pytest.importorskip("pandas")
+    warp, linear = parts_of(CHAIN)
+    write_transform(warp, tmp_path / "warp.nii.gz")
+    write_transform(linear, tmp_path / "affine.mat")
+    files = [str(tmp_path / "warp.nii.gz"), str(tmp_path / "affine.mat")]
+    points = pandas.DataFrame(ras_lps_points(POINTS), columns=["x", "y", "z"])
+    theirs = ras_lps_points(ants.apply_transforms_to_points(3, points, files).to_numpy())
+    assert np.abs(theirs - apply_to_points(CHAIN, POINTS)).max() < 0.01
