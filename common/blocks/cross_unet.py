@@ -118,9 +118,9 @@ class CrossUNet(nn.Module):
 
     def __init__(
         self,
-        embed_dim: int = 48,
-        depths: Sequence[int] = (2, 2, 6, 2),
-        num_heads: Sequence[int] = (3, 6, 12, 24),
+        embed_dim: int,
+        depths: Sequence[int],
+        num_heads: Sequence[int],
         window_size: int = 2,
         mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.2,

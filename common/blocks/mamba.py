@@ -39,7 +39,7 @@ class MambaBlock(nn.Module):
         super().__init__()
         inner = int(expand * d_model)
         rank = math.ceil(d_model / 16) if dt_rank == "auto" else int(dt_rank)
-        self.d_inner, self.d_state, self.d_conv, self.dt_rank = inner, d_state, d_conv, rank
+        self.d_state, self.dt_rank = d_state, rank
         self.in_proj = nn.Linear(d_model, 2 * inner, bias=False)
         self.conv1d = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1)
         self.x_proj = nn.Linear(inner, rank + 2 * d_state, bias=False)

@@ -20,7 +20,7 @@ With all three off this is XMorpher, key for key (and without its one frozen lin
       carry[0..2]: Carry               residual block and a scale per channel            (CARSC)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class Carry(nn.Module):
         return self.gamma * self.block(tokens)
 
 
-def _modules(enabled: bool, make, widths: Sequence[int]) -> nn.ModuleList:
+def _modules(enabled: bool, make: Callable[[int], nn.Module], widths: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(make(width) for width in widths) if enabled else nn.ModuleList()
 
 

@@ -87,8 +87,7 @@ class MambaMorph(RegistrationTrunk):
             feature_extractor=feature_extractor,
             feature_encoder=feature_encoder,
             feature_decoder=feature_decoder,
-            stored_read_out_head=unused_weights,
             integration_steps=integration_steps,
-            passes=1,
             checkpointing=checkpointing,
+            stored_read_out_head=unused_weights,
         )

@@ -73,8 +73,6 @@ class TransMorph(RegistrationTrunk):
             feature_extractor=feature_extractor,
             feature_encoder=feature_encoder,
             feature_decoder=feature_decoder,
-            stored_read_out_head=False,
             integration_steps=integration_steps,
-            passes=1,
             checkpointing=checkpointing,
         )

@@ -91,10 +91,10 @@ class RegistrationTrunk(nn.Module):
         feature_extractor: run both images through one small U-Net first.
         feature_encoder: its encoder's widths.
         feature_decoder: its decoder's widths and those of its full-resolution convolutions.
-        stored_read_out_head: hold the weights of the authors' contrastive head (frozen, never computed).
         integration_steps: squarings that turn the velocity into the field; 0 means that the head gives the field.
-        passes: recursive passes, see ``fields``.
         checkpointing: recompute activations in the backward pass: slower, less memory.
+        stored_read_out_head: hold the weights of the authors' contrastive head (frozen, never computed).
+        passes: recursive passes, see ``fields``.
 
     Raises:
         ValueError: a patch size other than 4, a number of stages other than 3, fewer than one pass.
@@ -113,10 +113,10 @@ class RegistrationTrunk(nn.Module):
         feature_extractor: bool,
         feature_encoder: Sequence[int],
         feature_decoder: Sequence[int],
-        stored_read_out_head: bool,
         integration_steps: int,
-        passes: int,
         checkpointing: bool,
+        stored_read_out_head: bool = False,
+        passes: int = 1,
     ) -> None:
         super().__init__()
         if patch_size != 4 or len(stages) != 3 or passes < 1:

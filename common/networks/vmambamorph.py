@@ -75,10 +75,10 @@ class VMambaMorph(RegistrationTrunk):
             feature_extractor=feature_extractor,
             feature_encoder=feature_encoder,
             feature_decoder=feature_decoder,
-            stored_read_out_head=unused_weights,
             integration_steps=integration_steps,
-            passes=passes,
             checkpointing=checkpointing,
+            stored_read_out_head=unused_weights,
+            passes=passes,
         )
         self.cubes_only = walk == "published"
 

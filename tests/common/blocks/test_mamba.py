@@ -9,8 +9,8 @@ from common.blocks.mamba import MambaBlock
 
 def written_out(block: MambaBlock, tokens: torch.Tensor) -> torch.Tensor:
     """The block of the paper, token by token, for one batch entry (L, C)."""
-    inner, rank, states = block.d_inner, block.dt_rank, block.d_state
-    window = tokens.new_zeros(block.d_conv, inner)
+    (inner, states), rank = block.A_log.shape, block.dt_rank
+    window = tokens.new_zeros(block.conv1d.kernel_size[0], inner)
     state = tokens.new_zeros(inner, states)
     results = []
     for token in tokens:
