@@ -1,7 +1,6 @@
 import torch
 
 from common.blocks.patch import PatchEmbedding, PatchMerging
-from common.blocks.position import sincos_position
 
 
 def test_embedding_cuts_cubes():
@@ -23,17 +22,3 @@ def test_merging_joins_cells_in_the_published_order():
     merged = merging(tokens)
     assert merged.shape == (1, 1, 2, 3, 8)
     assert merged[0, 0, 1, 2].tolist() == [0, 100, 10, 1, 110, 11, 101, 111]
-
-
-def test_position_code_is_each_axis_in_turn_sines_first():
-    code = sincos_position((3, 4, 5), 16, torch.device("cpu"))
-    assert code.shape == (3, 4, 5, 16)
-    frequency = [1.0, 10000.0 ** (-2 / 6), 10000.0 ** (-4 / 6)]
-    for axis, position in enumerate((2, 3, 4)):
-        angle = torch.tensor(frequency) * position
-        expected = torch.cat([angle.sin(), angle.cos()])[: 16 - 6 * axis]
-        torch.testing.assert_close(code[2, 3, 4, 6 * axis : 6 * axis + 6], expected)
-
-
-def test_position_code_of_the_published_width_needs_no_cut():
-    assert sincos_position((2, 2, 2), 96, torch.device("cpu")).shape[-1] == 96

@@ -3,8 +3,10 @@ import itertools
 import pytest
 import torch
 
+from common.blocks import swin
 from common.blocks.swin import (
     SwinBlock,
+    SwinStage,
     WindowAttention,
     partition,
     relative_position_index,
@@ -63,3 +65,35 @@ def test_a_block_sees_its_window_only(shifted):
     assert moved[:reach, :reach, :reach].any()
     moved[:reach, :reach, :reach] = False
     assert not moved.any()
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 128])
+@pytest.mark.parametrize("with_regions", [False, True])
+def test_a_few_windows_at_a_time_give_the_same(at_once, with_regions, monkeypatch):
+    attention, windows = WindowAttention(8, 2, (2, 2, 2), qkv_bias=True), torch.randn(2, 7, 8, 8)
+    regions = torch.randint(0, 2, (7, 8)) if with_regions else None
+    with torch.no_grad():
+        expected = attention(windows, regions)
+        monkeypatch.setattr(swin, "_WINDOWS_AT_ONCE", at_once)
+        torch.testing.assert_close(attention(windows, regions), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_padding_takes_part_as_zeros():
+    block = SwinBlock(4, 2, (2, 2, 2), False, 2.0, True, 0.0).eval()
+    tokens = torch.randn(1, 3, 2, 4, 4)
+    padded = torch.cat([tokens, torch.zeros(1, 1, 2, 4, 4)], dim=1)
+    with torch.no_grad():
+        assert block.attend(tokens).shape == tokens.shape
+        torch.testing.assert_close(block.attend(tokens), block.attend(padded)[:, :3])
+
+
+def test_a_stage_shifts_every_second_block():
+    stage = SwinStage(4, 2, (2, 4, 3), 2.0, False, (0.0, 0.1, 0.2, 0.0))
+    assert [block.shift for block in stage.blocks] == [(0, 0, 0), (1, 2, 1)] * 2
+    assert [getattr(block.drop_path, "drop_prob", 0.0) for block in stage.blocks] == [0.0, 0.1, 0.2, 0.0]
+    tokens = torch.randn(2, 5, 4, 6, 4)
+    with torch.no_grad():
+        expected = tokens
+        for block in stage.eval().blocks:
+            expected = block(expected)
+        assert torch.equal(stage(tokens), expected)

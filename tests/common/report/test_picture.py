@@ -1,5 +1,7 @@
 """The picture of a registration: what is drawn where, and what is refused."""
 
+import sys
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -58,4 +60,12 @@ def test_another_grid_is_refused(registration):
     with pytest.raises(InputError, match=r"expected the grid of .*other.nii.gz, \(3, 3, 3\), got \(12, 10, 8\)"):
         draw_registration(
             registration / "other.nii.gz", registration / "moving.nii.gz", registration / "result", "o.png"
+        )
+
+
+def test_without_matplotlib_the_line_says_how_to_get_it(registration, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match="pictures need matplotlib: pip install matplotlib"):
+        draw_registration(
+            registration / "fixed.nii.gz", registration / "moving.nii.gz", registration / "result", "o.png"
         )

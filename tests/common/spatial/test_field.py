@@ -89,3 +89,31 @@ def test_resizing_rescales_the_vectors(align_corners):
     fine = resize_ddf(ddf, size, align_corners)
     slopes = [fine[0, k].diff(dim=k)[3:-3, 3:-3, 3:-3].mean() for k in range(3)]
     torch.testing.assert_close(torch.stack(slopes), torch.full((3,), 0.1, dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+def linear_ddf(matrix, shape=(11, 11, 11)):
+    """The field of a linear map about the grid's middle: trilinear interpolation makes no error in it."""
+    axes = [torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in shape]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+    return torch.einsum("ab,nbxyz->naxyz", matrix - torch.eye(3, dtype=torch.float64), grid)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_linear_fields_compose_and_invert_as_their_matrices(seed):
+    generator = torch.Generator().manual_seed(seed)
+    first, second = (
+        torch.eye(3, dtype=torch.float64) + 0.05 * torch.randn(3, 3, dtype=torch.float64, generator=generator)
+        for _ in range(2)
+    )
+    joined = compose(linear_ddf(first), linear_ddf(second), "border")
+    torch.testing.assert_close(joined[..., 3:-3, 3:-3, 3:-3], linear_ddf(first @ second)[..., 3:-3, 3:-3, 3:-3])
+    inverse = invert(linear_ddf(first), tolerance=1e-9)[..., 4:-4, 4:-4, 4:-4]
+    torch.testing.assert_close(inverse, linear_ddf(first.inverse())[..., 4:-4, 4:-4, 4:-4], atol=1e-6, rtol=0)
+
+
+def test_composition_is_associative():
+    a, b, c = (smooth_ddf(SHAPE, 1.0, seed=seed) for seed in range(3))
+    left = compose(compose(a, b, "border"), c, "border")
+    right = compose(a, compose(b, c, "border"), "border")
+    assert (left - right)[INSIDE].abs().max() < 0.02  # one interpolation of a field against another
+    assert left[INSIDE].abs().max() > 0.5
