@@ -47,13 +47,13 @@ _MIND = Stage(2, 120, "mind", step=0.4, force_sigma=1.0)
 _REMAPPED = Stage(1, 20, "remapped", step=0.4, radii=(3,), epsilon=1e-4)
 
 # Wide windows with the exact derivative on the coarse levels, narrow ones on the finest: on rendered pairs as good as
-# narrow ones throughout, and wide ones are what acquired pairs were found to need.
-_ACCURATE = (*_levels(_WIDE, (60, 60, 0)), Stage(1, 40))
+# narrow ones throughout, on an acquired image nearly as good as wide ones throughout (docs/refinement.md).
+_COARSE = _levels(_WIDE, (60, 60, 0))
 
 #: (preset, contrasts of the pair) -> stages from coarse to fine.
 RECIPES: dict[tuple[str, int], tuple[Stage, ...]] = {
-    ("fast", 1): _levels(Stage(1, 0), (60, 60, 20)),
-    ("accurate", 1): _ACCURATE,
+    ("fast", 1): (*_COARSE, Stage(1, 20)),
+    ("accurate", 1): (*_COARSE, Stage(1, 40)),
     ("fast", 2): (replace(_MIND, iterations=80), _REMAPPED),
     ("accurate", 2): (_MIND, _REMAPPED, _REMAPPED),
 }
