@@ -1,7 +1,7 @@
 """Records of scored pairs as CSV and JSON, and rows of them as Markdown.
 
 A record is what ``evaluate_pair`` returns plus ``method``, ``pair`` and ``kind`` (text) and, where measured,
-``seconds``, ``cpu_seconds`` and ``peak_megabytes``.
+``seconds``, ``cpu_seconds`` and ``peak_memory_mb``.
 """
 
 import math
@@ -13,7 +13,7 @@ from common.evaluation.scores import Record, score_names
 from common.statistics import one_way_anova, paired_t_tests, summarise, tukey_hsd
 from common.writing import save_json, write_csv
 
-COSTS = ("seconds", "cpu_seconds", "peak_megabytes")
+COSTS = ("seconds", "cpu_seconds", "peak_memory_mb")
 _IDENTITY = ("method", "pair", "kind")
 #: Significant digits of every number in the files.
 _DIGITS = 6

@@ -16,7 +16,7 @@ from common.evaluation.protocol import protocol
 from common.evaluation.scores import Record, evaluate_pair
 from common.evaluation.tables import summary_rows, write_evaluation
 from common.machine import peak_memory_mb
-from common.registration.clock import REGISTRATION_STAGES
+from common.registration.clock import registration_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ class ScorePaird(Transform):
             "method": self.method,
             "pair": str(pair.get("name", "")),
             "kind": str(pair.get("kind", "")),
-            "seconds": sum(clock.get(stage, 0.0) for stage in REGISTRATION_STAGES),
+            "seconds": registration_seconds(clock),
             "network_seconds": clock.get("network", math.nan),
-            "peak_megabytes": peak_memory_mb(),
+            "peak_memory_mb": peak_memory_mb(),
             **evaluate_pair(
                 pair["ddf"].as_tensor().numpy(),
                 pair["fixed"].affine.numpy(),

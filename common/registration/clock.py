@@ -1,12 +1,12 @@
 """Seconds a stage takes, kept in the pair's own dictionary so that they survive collation and worker processes."""
 
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 #: Stages that are the registration itself: neither reading nor measuring nor writing.
-REGISTRATION_STAGES = ("network_grid", "network", "refine", "fixed_grid")
+_REGISTRATION = ("network_grid", "network", "refine", "fixed_grid")
 
 
 @contextmanager
@@ -27,3 +27,8 @@ def end_network(data: dict[Hashable, Any]) -> None:
         now = time.perf_counter()
         clock["network"] = now - float(clock.get("end", now))
         data["clock"] = clock
+
+
+def registration_seconds(clock: Mapping[str, float]) -> float:
+    """Seconds of the registration itself: from the images in memory to the field on the fixed grid."""
+    return sum(float(clock.get(name, 0.0)) for name in _REGISTRATION)

@@ -1,7 +1,4 @@
-"""What ``metrics.json`` says about one registration, from tensors on the fixed image's grid.
-
-The protocol of every figure is ``PROTOCOL``, written beside the figures.
-"""
+"""What ``metrics.json`` says about one registration, from tensors on the fixed image's grid."""
 
 import numpy as np
 import torch
@@ -10,23 +7,12 @@ from torch import Tensor
 
 from common.geometry.sampling import row_ranges
 from common.metrics import dice_per_structure, mean_ignoring_nan
+from common.metrics.definitions import FOREGROUND, RUN, SHARED, definitions
 from common.spatial import fold_share, jacobian_determinant, sd_log_jacobian
 
 BINS = 32
-
-PROTOCOL = {
-    "region": "fixed foreground: voxels over 1 % of the intensity range away from the background",
-    "similarity": f"over the region, on the fixed grid; normalised cross-correlation (global, -1 to 1) and mutual "
-    f"information in nats of a {BINS}x{BINS} histogram of intensities",
-    "jacobian": "determinant of x -> x + u(x) on the fixed grid, central differences, one-sided at the borders",
-    "folds": "percent of voxels with a determinant <= 0",
-    "sd_log_jacobian": "standard deviation of log determinant over the region, determinants floored at 1e-9",
-    "displacement_mm": "length of the total displacement over the region, millimetres",
-    "tre_mm": "distance between the field and the true field at every voxel of the region, mm; before: no field",
-    "dice": "labels by nearest neighbour on the fixed grid; mean over the labels present in either map",
-    "seconds": "wall clock; network covers everything between the pre- and the postprocessing transforms",
-    "peak_memory_mb": "largest resident set of the process so far",
-}
+#: Written beside the figures.
+PROTOCOL = {"region": FOREGROUND, **definitions(SHARED | RUN)}
 
 
 def similarity(fixed: Tensor, other: Tensor, mask: NDArray[np.bool_]) -> dict[str, float]:
@@ -80,16 +66,16 @@ def field_figures(jacobian: Tensor, length: Tensor, mask: NDArray[np.bool_]) -> 
     Args:
         jacobian: (X, Y, Z) determinants.
         length: (X, Y, Z) displacement in millimetres.
-        mask: (X, Y, Z) region.
+        mask: (X, Y, Z) foreground.
     """
     region = torch.from_numpy(mask)
     inside = jacobian[region].view(1, 1, -1, 1, 1)
     return {
         "folds_percent": 100 * float((jacobian <= 0).double().mean()),
-        "folds_region_percent": 100 * float(fold_share(inside)),
+        "folds_foreground_percent": 100 * float(fold_share(inside)),
         "jacobian_minimum": float(jacobian.min()),
         "jacobian_maximum": float(jacobian.max()),
-        "sd_log_jacobian": float(sd_log_jacobian(inside)),
+        "sd_log_jacobian_foreground": float(sd_log_jacobian(inside)),
         "displacement_mm_mean": float(length[region].double().mean()),
         "displacement_mm_max": float(length[region].max()),
     }

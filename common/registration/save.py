@@ -146,7 +146,7 @@ class SaveRegistrationd(Transform):
         now, clock = time.perf_counter(), {k: float(v) for k, v in data["clock"].items()}
         start, end = clock.pop("start"), clock.pop("end")
         clock |= {"write": now - end, "total": now - start}
-        metrics["seconds"] = {name: round(seconds, 3) for name, seconds in clock.items()}
+        metrics["stage_seconds"] = {name: round(seconds, 3) for name, seconds in clock.items()}
         metrics["peak_memory_mb"] = peak_memory_mb()
         metrics["protocol"] = PROTOCOL
         metrics["versions"] = versions(PACKAGES)

@@ -41,7 +41,7 @@ def summary_lines(metrics: Mapping[str, Any], files: list[Path]) -> list[str]:
         metrics: content of ``metrics.json``.
         files: what was written, all in one folder.
     """
-    field, seconds = metrics["field"], metrics["seconds"]
+    field, seconds = metrics["field"], metrics["stage_seconds"]
     peak = metrics["peak_memory_mb"]
     memory = "" if math.isnan(peak) else f"; peak memory {peak / 1000:.1f} GB"
     refinement = f", refinement {seconds['refine']:.1f} s" if "refine" in seconds else ""
@@ -49,7 +49,7 @@ def summary_lines(metrics: Mapping[str, Any], files: list[Path]) -> list[str]:
         f"{Path(metrics['moving']).name} onto {Path(metrics['fixed']).name} with {metrics['network']}",
         *_before_and_after(metrics),
         f"  folds {field['folds_percent']:.3g} % of the voxels, smoothness (SD of log Jacobian) "
-        f"{field['sd_log_jacobian']:.3f}, displacement up to {field['displacement_mm_max']:.1f} mm",
+        f"{field['sd_log_jacobian_foreground']:.3f}, displacement up to {field['displacement_mm_max']:.1f} mm",
         f"  {seconds['total']:.1f} s, of which network {seconds['network']:.1f} s{refinement}{memory}",
         f"  written to {files[-1].parent}: {', '.join(file.name for file in files)}",
     ]

@@ -81,7 +81,7 @@ def evaluate(name: str, overrides: dict[str, Any]) -> ConfigWorkflow:
 def scores(folder: Path) -> list[dict[str, Any]]:
     """Rows of the pairs without what differs from run to run."""
     rows = json.loads((folder / "evaluation.json").read_text())["pairs"]
-    return [{k: v for k, v in row.items() if "seconds" not in k and k != "peak_megabytes"} for row in rows]
+    return [{k: v for k, v in row.items() if "seconds" not in k and k != "peak_memory_mb"} for row in rows]
 
 
 def test_an_evaluation_scores_every_pair(tmp_path: Path) -> None:

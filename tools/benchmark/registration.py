@@ -30,6 +30,8 @@ _THREADS = (
     "NUMBA_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
+#: Names in older records and today's.
+_RENAMED = {"peak_megabytes": "peak_memory_mb"}
 
 
 def benchmark_registration(
@@ -115,6 +117,7 @@ def _earlier(folder: Path, peer: Peer, pair: dict[str, Any], job: dict[str, Any]
     record = json.loads(path.read_text())
     if record.get("job") != job:
         return None
+    record = {_RENAMED.get(name, name): value for name, value in record.items()}
     # JSON knows neither integer keys nor NaN.
     record["scores"] = {k: np.nan if v is None else v for k, v in record["scores"].items()}
     record["structures"] = {

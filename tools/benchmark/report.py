@@ -26,7 +26,7 @@ _COLUMNS = {
     "landmark_error_mm": "landmarks mm",
     "seconds": "s",
     "cpu_seconds": "CPU s",
-    "peak_megabytes": "peak MB",
+    "peak_memory_mb": "peak MB",
 }
 _DIGITS = {
     "hd95_mm": 2,
@@ -36,7 +36,7 @@ _DIGITS = {
     "landmark_error_mm": 2,
     "seconds": 1,
     "cpu_seconds": 1,
-    "peak_megabytes": 0,
+    "peak_memory_mb": 0,
 }
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from common.errors import InputError
 from common.evaluation import evaluate_pair
-from common.evaluation.protocol import DEFINITIONS, protocol
+from common.evaluation.protocol import protocol
 from common.evaluation.scores import as_labels, score_names
+from common.metrics.definitions import EVALUATION, SHARED
 
 AFFINE = np.diag([-2.0, 2.0, 2.0, 1.0])
 
@@ -26,7 +27,7 @@ def test_identity_on_equal_labels_is_perfect() -> None:
     for name in ("hd95_mm", "assd_mm", "topology_change", "topology_changed_percent", "folds_percent"):
         assert scores[name] == 0
     assert sorted(record["structures"]) == [1, 2]
-    assert set(scores) <= set(DEFINITIONS)
+    assert set(scores) <= set(SHARED | EVALUATION)
 
 
 def test_a_field_that_undoes_a_shift() -> None:
@@ -69,7 +70,7 @@ def test_without_labels_there_is_regularity_and_landmarks() -> None:
     record = evaluate_pair(ddf, AFFINE, landmarks=(points, points + np.array([0, 1, 0])))
     assert record["structures"] == {} and "dice_nearest" not in record["scores"]
     assert record["scores"]["landmark_error_mm"] == 0 and record["scores"]["landmark_error_initial_mm"] == 2
-    assert set(record["scores"]) <= set(DEFINITIONS)
+    assert set(record["scores"]) <= set(SHARED | EVALUATION)
     assert score_names([record, {"scores": {"further": 1}}])[-1] == "further"
 
 

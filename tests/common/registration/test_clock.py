@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from common.registration.clock import end_network, stage
+from common.registration.clock import end_network, registration_seconds, stage
 
 
 def test_stages_add_up_and_the_gap_is_measured():
@@ -41,3 +41,17 @@ def test_the_callers_clock_is_not_changed():
 def test_a_stage_that_fails_raises():
     with pytest.raises(KeyError), stage({}, "a"):
         raise KeyError("x")
+
+
+def test_reading_and_writing_are_no_registration():
+    clock = {
+        "start": 1e6,
+        "load": 100.0,
+        "network_grid": 1.0,
+        "network": 2.0,
+        "refine": 8.0,
+        "fixed_grid": 4.0,
+        "write": 100.0,
+    }
+    assert registration_seconds(clock) == 15.0
+    assert registration_seconds({}) == 0.0

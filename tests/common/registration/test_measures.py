@@ -58,10 +58,10 @@ def test_field_figures():
     length[0] = 9
     figures = field_figures(jacobian, length, mask)
     assert figures["folds_percent"] == pytest.approx(100 * 6 / 1320)
-    assert figures["folds_region_percent"] == 0
+    assert figures["folds_foreground_percent"] == 0
     assert (figures["jacobian_minimum"], figures["jacobian_maximum"]) == (-1, 4)
     assert figures["displacement_mm_max"] == 2
-    assert figures["sd_log_jacobian"] == pytest.approx(np.std(np.log(jacobian.numpy()[1:])), rel=1e-5)
+    assert figures["sd_log_jacobian_foreground"] == pytest.approx(np.std(np.log(jacobian.numpy()[1:])), rel=1e-5)
 
 
 def test_error_figures():

@@ -31,9 +31,11 @@ def test_through_the_engine(tmp_path):
     assert metrics["network"] == "wavy"
     assert metrics["identical_inputs"] is False
     assert metrics["network_grid"]["spacing_mm"] == 2.0
-    assert {"load", "validate", "network_grid", "network", "fixed_grid", "measure", "write"} < set(metrics["seconds"])
-    parts = sum(seconds for name, seconds in metrics["seconds"].items() if name != "total")
-    assert parts <= metrics["seconds"]["total"] + 0.01
+    assert {"load", "validate", "network_grid", "network", "fixed_grid", "measure", "write"} < set(
+        metrics["stage_seconds"]
+    )
+    parts = sum(seconds for name, seconds in metrics["stage_seconds"].items() if name != "total")
+    assert parts <= metrics["stage_seconds"]["total"] + 0.01
     assert metrics["peak_memory_mb"] > 100
     assert metrics["versions"]["torch"] == torch.__version__
     assert metrics["field"]["folds_percent"] == 0
@@ -53,7 +55,7 @@ def test_many_pairs_and_workers(tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"i1_to_i0", "i0_to_i2"}
     for folder in (tmp_path / "out").iterdir():
         assert {path.name for path in folder.iterdir()} == FILES
-        assert metrics_of(folder)["seconds"]["network"] >= 0
+        assert metrics_of(folder)["stage_seconds"]["network"] >= 0
 
 
 def test_labels_and_a_true_field_are_scored(tmp_path):

@@ -13,8 +13,8 @@ METRICS = {
         "before": {"ncc": 0.4, "mutual_information": 0.8},
         "after": {"ncc": 0.8, "mutual_information": 1.6},
     },
-    "field": {"folds_percent": 0.25, "sd_log_jacobian": 0.1234, "displacement_mm_max": 7.04},
-    "seconds": {"total": 12.34, "network": 5.0},
+    "field": {"folds_percent": 0.25, "sd_log_jacobian_foreground": 0.1234, "displacement_mm_max": 7.04},
+    "stage_seconds": {"total": 12.34, "network": 5.0},
     "peak_memory_mb": 2500.0,
 }
 

@@ -16,7 +16,7 @@ def make_records(labels: bool = True) -> list[dict[str, Any]]:
         for pair in range(4):
             dice = {label: 0.6 + 0.05 * gain + 0.01 * random.normal() for label in STRUCTURES}
             record = {"method": title, "pair": f"pair{pair}", "kind": "T1 to CT" if pair % 2 else "T1 to T1"}
-            record |= {"seconds": 3.0, "cpu_seconds": 5.0 + gain, "peak_megabytes": 1000.0, "job": {"method": name}}
+            record |= {"seconds": 3.0, "cpu_seconds": 5.0 + gain, "peak_memory_mb": 1000.0, "job": {"method": name}}
             record["scores"] = {"folds_percent": 0.1, "sd_log_jacobian": 0.3}
             record["structures"] = {}
             if labels:

@@ -8,7 +8,7 @@ import numpy as np
 from common.bundle import Bundle, bundle_folders
 from common.bundle.folder import read_json
 from common.errors import InputError
-from common.registration.clock import REGISTRATION_STAGES
+from common.registration.clock import registration_seconds
 from common.spatial.passes import passes_of
 from tools.benchmark.peers.base import Images, Peer
 
@@ -68,8 +68,8 @@ def _register(bundle: Bundle, overrides: dict[str, Any], images: Images) -> np.n
     """Register the pair, which is aligned: every method starts from the same place; return the field."""
     pair = {"fixed": images.fixed_path, "moving": images.moving_path}
     (result,) = bundle.register(pair, images.folder / "bundle", **overrides)
-    seconds = result.metrics["seconds"]
-    images.notes["seconds"] = sum(seconds.get(stage, 0.0) for stage in REGISTRATION_STAGES)
+    seconds = result.metrics["stage_seconds"]
+    images.notes["seconds"] = registration_seconds(seconds)
     images.notes["network_seconds"] = seconds["network"]
     images.notes["network_grid"] = result.metrics["network_grid"]["shape"]
     return images.field_from_file(result.folder / "warp.nii.gz")

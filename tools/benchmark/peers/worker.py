@@ -47,7 +47,7 @@ def main(job: Path) -> None:
         **images.notes,
         "call_seconds": seconds,
         "cpu_seconds": spent.user + spent.system + spent.children_user + spent.children_system,
-        "peak_megabytes": peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
     }
     (job.parent / "result.json").write_text(json.dumps(result))
 
