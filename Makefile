@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint environment clean
+.PHONY: demo registry-demo test lint environment clean
 
 environment: $(STAMP)
 
@@ -19,6 +19,10 @@ $(STAMP): setup.cfg constraints.txt
 
 demo: $(STAMP)
 	@$(BIN)/python -m tools demo
+
+# Package, sign, serve on loopback, download with both clients, run without this project: docs/registry.md
+registry-demo: $(STAMP)
+	@$(BIN)/python -m tools.registry.demo
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest

@@ -60,6 +60,8 @@ def inspect(path: Path, top: str | None = None) -> list[Problem]:
         return [Problem("", "expected the files of a bundle, got an empty archive")]
     if len(entries) > MAX_ENTRIES:
         return [Problem("", f"expected at most {MAX_ENTRIES} entries, got {len(entries)}")]
+    if not all(entry.filename for entry in entries):
+        return [Problem("", "expected a name for every entry, got one without")]
     problems = [Problem(entry.filename, reason) for entry in entries for reason in _entry_problems(entry)]
     return problems + list(_clashes(entries)) + list(_overlaps(entries, end)) + list(_bounds(entries, top))
 

@@ -90,12 +90,13 @@ def describe(archive: Path, commit: str = "") -> dict[str, Any]:
         )
     card = _text(archive, f"{match['name']}/docs/README.md")
     packages = {key: metadata.get(f"{name}_version") for key, name in _PACKAGES.items()}
+    required = metadata.get("required_packages_version")
     return {
         "title": metadata.get("name"),
         "task": metadata.get("task"),
         "description": metadata.get("description"),
         "licenses": {of: licences[of] for of in _LICENCES},
-        "packages": {**packages, **(metadata.get("required_packages_version") or {})},
+        "packages": {**packages, **(required if isinstance(required, dict) else {})},
         "provenance": {
             "commit": commit or "unknown",
             "training_data": metadata.get("data_source", "unknown"),

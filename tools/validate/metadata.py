@@ -35,7 +35,7 @@ def _schema(metadata: dict[str, Any]) -> Iterator[Finding]:
 
 def _versions(metadata: dict[str, Any], bundle: Contents) -> Iterator[Finding]:
     version, log = metadata.get("version"), metadata.get("changelog")
-    if isinstance(log, dict) and version not in log:
+    if isinstance(log, dict) and isinstance(version, str) and version not in log:
         yield Finding(PATH, "changelog", f"expected an entry for {version}, got none", "say what is new in it")
     if isinstance(version, str) and any(part.isdigit() and int(part) > 9 for part in version.split(".")):
         reason = f"{version}: MONAI orders versions as texts, 0.10 before 0.9"

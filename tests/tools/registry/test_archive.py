@@ -109,6 +109,12 @@ def test_bytes_in_front(tmp_path):
     assert "other bytes in front of it" in str(inspect(path, "tiny")[0])
 
 
+def test_an_entry_without_a_name(tmp_path):
+    path = write(tmp_path / "a.zip")
+    path.write_bytes(path.read_bytes().replace(b"tiny/LICENSE", b"\0iny/LICENSE"))
+    assert "expected a name for every entry" in str(inspect(path, "tiny")[0])
+
+
 def test_encrypted(tmp_path):
     path = write(tmp_path / "a.zip")
     content = bytearray(path.read_bytes())

@@ -51,17 +51,18 @@ def whole(bundles, versions):
 @pytest.mark.slow
 def test_fifty_kills(bundles):
     start = time.monotonic()
-    assert not killed("tiny==0.9.0", 30)
-    longest = min(time.monotonic() - start, 3.0)
+    process("tiny==0.9.0").communicate()
+    longest = time.monotonic() - start  # with the imports, which come before "ready"
     generator, at_work = random.Random(0), 0
     for number in range(50):
         wanted = ("tiny==0.9.0", "tiny==0.10.0")[number % 2]
         if number % 5 == 0 and (bundles / "tiny").exists():
             install.remove("tiny", bundles)
         before = version(bundles)
-        at_work += killed(wanted, generator.uniform(0, longest))
+        at_work += killed(wanted, generator.uniform(0, longest / 2))
         whole(bundles, {before, wanted.partition("==")[2]})
     print(f"{at_work} of 50 kills met a process at work")
+    install.remove("tiny", bundles)
     download("tiny==0.10.0")
     assert sorted(path.name for path in (bundles / install.STAGING).iterdir()) == ["lock"]
 
