@@ -76,13 +76,15 @@ def pairs_of(
     moving_label: str | None = None,
     true_field: str | None = None,
     output_dir: str | Path | None = None,
+    require_overlap: bool = True,
 ) -> list[dict[str, str]]:
     """Pairs of a run, see ``registration_pairs``; the sample pair, with a word, where none is named."""
-    further = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
+    further: dict[str, Any] = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
     if datalist is None and not any((fixed, moving, *further.values())):
         logger.warning("no images are named: the sample pair is registered (give --fixed and --moving, or --datalist)")
         return [sample_pair()]
-    return registration_pairs(fixed, moving, datalist, output_dir=output_dir, **further)  # type: ignore[arg-type]
+    further |= {"output_dir": output_dir, "require_overlap": require_overlap}
+    return registration_pairs(fixed, moving, datalist, **further)
 
 
 def require_pairs(pairs: Sized) -> None:

@@ -1,5 +1,6 @@
 """The pipeline of one pair: files in, the network's grid, the fixed image's grid, files out; as MONAI transforms."""
 
+from common.registration.alignment import AlignPaird
 from common.registration.grids import ToFixedGridd, ToNetworkGridd
 from common.registration.inferer import AutocastInferer
 from common.registration.load import LoadPaird, load_image
@@ -11,6 +12,7 @@ from common.registration.summary import Summary
 from common.registration.validate import ValidatePaird
 
 __all__ = [
+    "AlignPaird",
     "AutocastInferer",
     "LoadPaird",
     "RefineFieldd",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 #: Stages that are the registration itself: neither reading nor measuring nor writing.
-_REGISTRATION = ("network_grid", "network", "refine", "fixed_grid")
+_REGISTRATION = ("align", "network_grid", "network", "refine", "fixed_grid")
 
 
 @contextmanager

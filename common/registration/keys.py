@@ -38,9 +38,10 @@ KEYS = {
     ),
     "alignment": Key(
         "(4, 4) from fixed's world to moving's, RAS mm; optional",
-        "before ToNetworkGridd",
+        "AlignPaird",
         "both grid steps",
     ),
+    "alignment_figures": Key("what the alignment found, as JSON text", "AlignPaird", "saver"),
     "image": Key("(2, x, y, z) float32 in [0, 1], moving first, on the network's grid", "ToNetworkGridd", "network"),
     "identical_inputs": Key("whether both channels of image are one image", "ToNetworkGridd", "ToFixedGridd, saver"),
     "pred": Key("(3, x, y, z) in voxels of image's grid", "network, RefineFieldd", "RefineFieldd, ToFixedGridd"),

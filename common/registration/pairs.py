@@ -24,6 +24,7 @@ def registration_pairs(
     section: str | None = None,
     output_dir: str | Path | None = None,
     required: bool = True,
+    require_overlap: bool = True,
 ) -> list[dict[str, str]]:
     """List the pairs of a run and check the header of every file.
 
@@ -38,6 +39,7 @@ def registration_pairs(
         section: the datalist's section; the first one with pairs without it.
         output_dir: where the results are going to be written; checked too where it is given.
         required: whether it is an error to name no pair; a configuration that is only looked at has none.
+        require_overlap: whether the fields of view have to overlap; not where an alignment follows.
 
     Returns:
         A dictionary of absolute paths a pair, without empty entries, and ``kind`` where given. Pairs of a datalist have
@@ -59,20 +61,21 @@ def registration_pairs(
     else:
         raise InputError(f"expected a fixed and a moving image, or a datalist, got fixed={fixed} and moving={moving}")
     for pair in pairs:
-        check_pair_files(pair)
+        check_pair_files(pair, require_overlap)
     if output_dir is not None:
         check_outputs(pairs, output_dir)
     return pairs
 
 
-def check_pair_files(pair: Mapping[str, str]) -> None:
+def check_pair_files(pair: Mapping[str, str], require_overlap: bool = True) -> None:
     """Check what can be checked without reading voxels: headers, overlap of the fields of view, label grids.
 
     Raises:
         InputError: the first thing found wrong.
     """
     headers = {key: read_header(pair[key], key) for key in ("fixed", "moving", *LABEL_KEYS) if key in pair}
-    check_headers(headers["fixed"], headers["moving"])
+    if require_overlap:
+        check_headers(headers["fixed"], headers["moving"])
     for key in LABEL_KEYS:
         image = headers[key.removesuffix("_label")]
         if key in headers and headers[key].grid.shape != image.grid.shape:

@@ -1,5 +1,6 @@
 """Write what a registration gave: images, field, Jacobian and figures."""
 
+import json
 import time
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
@@ -113,6 +114,8 @@ class SaveRegistrationd(Transform):
             "similarity": self._similarity(fixed, moving, data, mask),
             "field": field_figures(jacobian, lengths(field), mask),
         }
+        if "alignment_figures" in data:
+            metrics["alignment"] = json.loads(data["alignment_figures"])
         if "refinement" in data:
             metrics["refinement"] = data["refinement"]
         if metrics["identical_inputs"]:

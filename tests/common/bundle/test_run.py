@@ -18,7 +18,15 @@ from tests.bundles.conftest import pair as pair
 from tests.common.training.tiny import TinyNetwork
 
 TINY = {"_target_": "tests.common.training.tiny.TinyNetwork"}
-SMALL = {"network_def": TINY, "spacing": 2.0, "multiple": 8, "passes": [1], "device": "cpu", "refine": "off"}
+SMALL = {
+    "network_def": TINY,
+    "spacing": 2.0,
+    "multiple": 8,
+    "passes": [1],
+    "device": "cpu",
+    "align": "none",
+    "refine": "off",
+}
 
 
 def write_bundle(folder: Path, seed: int, version: str = "0.9.0") -> Path:

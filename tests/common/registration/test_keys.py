@@ -56,6 +56,14 @@ def test_every_key_of_a_run_is_listed(tmp_path):
     assert keys <= set(KEYS)
     unused = set(KEYS) - keys
     assert unused == {
-        *("fixed_keypoints", "moving_keypoints", "true_field", "alignment", "record", "refinement"),
+        *(
+            "fixed_keypoints",
+            "moving_keypoints",
+            "true_field",
+            "alignment",
+            "alignment_figures",
+            "record",
+            "refinement",
+        ),
         *("fixed_foreground", "moving_foreground"),  # taken away by ToNetworkGridd
     }
