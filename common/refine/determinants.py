@@ -60,12 +60,31 @@ def cell_determinants(ddf: Tensor) -> Tensor:
 
 def smallest_determinant(ddf: Tensor, planes: int = 16) -> float:
     """Return the smallest of the ten determinants of all cells of a field (1, 3, X, Y, Z), slab by slab."""
-    x, y, z = ddf.shape[2:]
-    if ddf.device.type == "cpu" and ddf.dtype == torch.float32 and min(x, y, z) > 1 and importable():
-        layout = Layout((x, y, z))
-        return smallest_compiled(layout.flat(ddf[0]), layout, layout.rows(torch.ones(x, y, z, dtype=torch.bool)))
-    starts = range(0, max(x - 1, 1), planes)
+    if _can_compile(ddf):
+        layout, cells = _all_cells(ddf)
+        return smallest_compiled(layout.flat(ddf[0]), layout, cells)
+    starts = range(0, max(ddf.shape[2] - 1, 1), planes)
     return min(float(cell_determinants(ddf[0, :, start : start + planes + 1]).min()) for start in starts)
+
+
+def cells_below(ddf: Tensor, floor: float) -> Tensor:
+    """Return the cells of a field (1, 3, X, Y, Z) with a determinant below ``floor``: (N, 3), their first corners."""
+    if not _can_compile(ddf):
+        return (cell_determinants(ddf[0]) < floor).nonzero()
+    layout, cells = _all_cells(ddf)
+    least = layout.empty(1) + 1
+    smallest_compiled(layout.flat(ddf[0]), layout, cells, least)
+    return (layout.view(least) < floor).nonzero()
+
+
+def _can_compile(ddf: Tensor) -> bool:
+    return ddf.device.type == "cpu" and ddf.dtype == torch.float32 and min(ddf.shape[2:]) > 1 and importable()
+
+
+def _all_cells(ddf: Tensor) -> tuple[Layout, Rows]:
+    x, y, z = ddf.shape[2:]
+    layout = Layout((x, y, z))
+    return layout, layout.rows(torch.ones(x, y, z, dtype=torch.bool))
 
 
 def smallest_compiled(
