@@ -19,7 +19,7 @@ def test_exchanging_the_images_gives_the_inverse(values):
     options = Options("fast", symmetric=True)
     there, back = (refine(pair, options=options) for pair in (Pair(moving, fixed), Pair(fixed, moving)))
     loop = compose(there.ddf, back.ddf, padding="border").norm(dim=1)
-    assert float(there.ddf.norm(dim=1).max()) > 1.5
+    assert float(there.ddf.norm(dim=1).max()) > 1
     assert float(loop.flatten().quantile(0.999)) < 0.1 and float(loop.max()) < 0.2
     assert there.record.smallest_determinant > 0 and back.record.smallest_determinant > 0
     assert overlap(there.ddf, label, fixed_label) > 0.88
