@@ -8,21 +8,21 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import nibabel
 import numpy as np
 import torch
 
 from common.data.augment import deform, random_field
 from common.data.shapes import random_shapes
 from common.data.synthesis import render
+from common.images import read_volume
 
 IDENTIFIERS = [0, 24, 3, 2]  # background, fluid, cortex, white matter
 
 
 def template_classes() -> torch.Tensor:
     """Three tissue classes of the template by two intensity thresholds, every second voxel."""
-    image: nibabel.Nifti1Image = nibabel.as_closest_canonical(nibabel.load("common/sample/fixed_t1.nii.gz"))
-    voxels = np.asarray(image.dataobj, dtype=np.float32)[::2, ::2, ::2]
+    image = read_volume("common/sample/fixed_t1.nii.gz", "sample").in_ras()
+    voxels = np.asarray(image.voxels, dtype=np.float32)[::2, ::2, ::2]
     low, high = np.quantile(voxels[voxels > 0], [0.2, 0.6])
     return torch.from_numpy(((voxels > 0).astype(np.uint8) + (voxels > low) + (voxels > high)).astype(np.uint8))
 
