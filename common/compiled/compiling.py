@@ -64,12 +64,12 @@ def compile_notice(name: str) -> Iterator[None]:
     class Listener(event.Listener):
         began = 0.0
 
-        def on_start(self, event) -> None:
+        def on_start(self, event: Any) -> None:
             if not self.began:
                 self.began = time.perf_counter()
                 logger.warning("compiling the CPU kernel %s, once on this machine (about ten seconds)", name)
 
-        def on_end(self, event) -> None:
+        def on_end(self, event: Any) -> None:
             pass
 
     listener = Listener()
@@ -83,13 +83,13 @@ def compile_notice(name: str) -> Iterator[None]:
 def load_kernel(module: str, name: str) -> Callable[..., None]:
     """Return a kernel of a module, compiled or loaded from disk for the types that the module's ``SIGNATURES`` give it.
 
-    The module is imported here, so that nothing needs numba before a kernel is needed. What comes back is the compiled
-    function itself: numba's dispatcher would look at the types of all arguments, named tuples included, at every call,
-    to find the only version that there is. Numbers of another type are an error; arrays must have the right dtype.
+    The module is imported here, so that nothing needs numba before a kernel is needed. Arrays of another type or layout
+    are a TypeError: a kernel that checks no bounds must not be compiled again for something that nobody thought of.
     """
     with _compiling:
         kernels = importlib.import_module(module)
-        kernel, signature = getattr(kernels, name), kernels.SIGNATURES[name]
+        kernel = getattr(kernels, name)
         with compile_notice(name):
-            kernel.compile(signature)
-        return kernel.overloads[signature].entry_point
+            kernel.compile(kernels.SIGNATURES[name])
+        kernel.disable_compile()
+        return kernel

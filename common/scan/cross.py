@@ -83,7 +83,7 @@ def _check(scan: CrossScan) -> None:
         raise ValueError(
             f"cross_scan: u must be (batch, channels, X, Y, Z) with at least one order, got {tuple(scan.u.shape)}"
         )
-    batch, channels, *shape = scan.u.shape
+    batch, channels, shape = scan.u.shape[0], scan.u.shape[1], scan.shape
     walks, states = len(scan.orders), scan.A.shape[-1]
     rows, matrix = (walks * channels,), (batch, walks, states, *shape)
     shapes = {
@@ -92,4 +92,4 @@ def _check(scan: CrossScan) -> None:
     }  # fmt: skip
     check_shapes("cross_scan", scan, shapes, f" for {walks} orders")
     for order in scan.orders:
-        order.check(scan.shape)
+        order.check(shape)

@@ -1,5 +1,6 @@
 """The operator ``registration::cross_scan`` and its gradient: ``selective_scan`` for walks over volumes."""
 
+import functools
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from common.scan.selection import backend_for
 TENSORS = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 
 
+@functools.lru_cache(maxsize=32)
 def parse_orders(text: str) -> tuple[ScanOrder, ...]:
     """Read orders separated by commas, the form in which they pass through the operator."""
     return tuple(ScanOrder.parse(name) for name in text.split(","))

@@ -4,7 +4,8 @@ Kernels that are right everywhere else have returned wrong numbers on new hardwa
 checking on the user's own device finds that out.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def _volume_case() -> dict[str, Tensor]:
     }
 
 
-def _run(function, case: dict[str, Tensor], **options) -> dict[str, Tensor]:
+def _run(function: Callable[..., Tensor], case: dict[str, Tensor], **options: Any) -> dict[str, Tensor]:
     """Outputs and the gradients of their sum of squares, by name, on the CPU in float64."""
     inputs = {name: tensor.clone().requires_grad_() for name, tensor in case.items()}
     out = function(**inputs, delta_softplus=True, **options)

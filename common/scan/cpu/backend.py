@@ -8,6 +8,7 @@ pool that belongs to this process alone (a forked child makes its own; the kerne
 """
 
 import functools
+import math
 
 import torch
 from torch import Tensor
@@ -67,13 +68,14 @@ def _channel_last(tensor: Tensor) -> Tensor:
 
 def _cross_problem(scan: CrossScan) -> Problem:
     """Set up a cross-scan: a group is a walk, and all walks read and write the same volume, one after the other."""
-    sizes = Sizes(scan.u.shape[0], len(scan.orders), scan.u.shape[1], scan.u[0, 0].numel(), scan.A.shape[1])
+    shape = scan.shape
+    sizes = Sizes(scan.u.shape[0], len(scan.orders), scan.u.shape[1], math.prod(shape), scan.A.shape[1])
     return Problem(
         sizes, shared_sequence(_channel_last(scan.u)), grouped_sequence(_channel_last(scan.delta)), None,
         grouped_sequence(scan.B.float().flatten(3)), grouped_sequence(scan.C.float().flatten(3)),
         Parameters.of(sizes, scan.A, scan.D, scan.delta_bias), scan.delta_softplus,
-        [_walk(order.read, scan.shape) for order in scan.orders],
-        [_walk(order.write, scan.shape) for order in scan.orders], groups_in_turn=True,
+        [_walk(order.read, shape) for order in scan.orders], [_walk(order.write, shape) for order in scan.orders],
+        groups_in_turn=True,
     )  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class Sequence(NamedTuple):
 
 def flat(tensor: Tensor) -> Floats:
     """The memory that the tensor spans, as a flat array without a copy."""
+    if tensor.is_contiguous():
+        return tensor.view(-1).numpy()
     span = 1
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         span += (size - 1) * stride

@@ -118,6 +118,8 @@ def test_passes_pytorchs_own_checks_of_operators(backend):
         ),
         ({"u": torch.zeros(2, 5, 24)}, r"u must be \(batch, channels, X, Y, Z\)"),
         ({"A": -torch.ones(5, 3)}, r"A must be \(10, 3\)"),
+        ({"D": torch.zeros(5)}, r"D must be \(10,\) for 2 orders, got \(5,\)"),
+        ({"delta_bias": torch.zeros(10, device="meta")}, "delta_bias is on meta, u is on cpu"),
     ],
 )
 def test_says_what_was_expected(change, text):
