@@ -25,8 +25,8 @@ MODES = ("auto", "rigid", "affine", "none")
 FINEST, HEAD = 2.0, 120.0
 #: Voxels of the finest grid that are kept around the anatomy, so that the other image lands on known ground.
 MARGIN = 20
-#: Mutual information in nats below which two images are not of one kind of anatomy; right poses have 0.23 and more.
-LEAST_SHARED = 0.15
+#: Mutual information in nats below which two images do not show the same; right poses had 0.23 and more.
+LEAST_SHARED = 0.2
 #: Voxels of the finest grid by which two images may be apart on average and still count as aligned: 3 mm for heads.
 ALIGNED = 1.5
 #: How many starts go on to the levels of 8 and 4 mm, and by how many voxels of the level they have to differ.
@@ -190,7 +190,8 @@ def _described(level: _Level, taken: _Candidate, kind: str, word: str, swapped: 
     shared = level.likeness.value(taken.matrix)
     reasons = implausible(matrix, overlap)
     if shared < LEAST_SHARED:
-        reasons.append(f"the images have little in common: mutual information {shared:.2f}, expected {LEAST_SHARED}")
+        little = f"mutual information {shared:.2f}, expected {LEAST_SHARED}"
+        reasons.append(f"the images have little in common ({little}): is one a brain and the other a whole head?")
     pose = pose_of(matrix, (level.other if swapped else level.sampled).centre)
     likeness = {"before": headers, "after": shared}
     seconds = time.perf_counter() - started

@@ -1,8 +1,8 @@
 """Mutual information of two images under a linear map, and its maximum: the registration framework of SimpleITK.
 
 Mattes' estimate (Mattes et al., SPIE 2001) over the voxels of one image, the ``sampled`` one, which the other is
-interpolated at. One thread: ITK's threads add up the derivatives in the order in which they end, so that two runs
-differ in the last bits and then in everything.
+interpolated at. One thread and one unit of work: ITK adds up the derivatives of several in the order in which they end,
+so that two runs differ in the last bits and then in everything.
 """
 
 from dataclasses import dataclass, replace
@@ -226,6 +226,7 @@ class Likeness:
 
         method = SimpleITK.ImageRegistrationMethod()
         method.SetNumberOfThreads(1)
+        method.SetNumberOfWorkUnits(1)  # the metric is cut into these, whatever the number of threads
         method.SetMetricAsMattesMutualInformation(BINS)
         method.SetInterpolator(SimpleITK.sitkLinear)
         method.SetMetricUseFixedImageGradientFilter(False)
