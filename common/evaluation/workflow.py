@@ -11,12 +11,13 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from common.evaluation.lists import read_landmarks, read_pairs, read_structures
+from common.evaluation.lists import read_landmarks, read_structures
 from common.evaluation.protocol import protocol
 from common.evaluation.scores import Record, evaluate_pair
 from common.evaluation.tables import summary_rows, write_evaluation
 from common.machine import peak_memory_mb
 from common.registration.clock import registration_seconds
+from common.registration.pairs import listed_pairs
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class EvaluationReport:
             parts = [None] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(parts, self.records)
         by_pair = {record["pair"]: record for part in parts for record in part}
-        order = [pair["name"] for pair in read_pairs(self.datalist, self.section)]
+        order = [pair["name"] for pair in listed_pairs(self.datalist, self.section)]
         return [by_pair[name] for name in order if name in by_pair]
 
 

@@ -52,7 +52,7 @@ def registration_pairs(
     if datalist:
         if fixed or moving:
             raise InputError("expected either a fixed and a moving image or a datalist, got both")
-        pairs = _named(_entries(datalist, section))
+        pairs = listed_pairs(datalist, section)
     elif fixed and moving:
         labels = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
         pairs = [_with_paths({"fixed": fixed, "moving": moving, **labels}, Path.cwd())]
@@ -65,6 +65,13 @@ def registration_pairs(
     if output_dir is not None:
         check_outputs(pairs, output_dir)
     return pairs
+
+
+def listed_pairs(
+    datalist: str | Path | Sequence[Mapping[str, Any]], section: str | None = None
+) -> list[dict[str, str]]:
+    """The pairs of a datalist as ``registration_pairs`` gives them, none of their files looked at."""
+    return _named(_entries(datalist, section))
 
 
 def check_pair_files(pair: Mapping[str, str], require_overlap: bool = True) -> None:
