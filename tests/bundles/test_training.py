@@ -210,7 +210,7 @@ def test_two_processes_train_like_one_with_the_same_global_batch(tmp_path: Path)
         ({"modalities": ["t1", "t2"]}, "training item s0 has no ['t2'], expected ['t1', 't2']"),
         ({"initial": "none.pt"}, "none.pt: expected a state dict written by torch.save, got:"),
         ({"resume": True}, "last.pt: expected the checkpoint of a run to resume, found none"),
-        ({"datalist": "none.json"}, "none.json: expected a readable JSON datalist"),
+        ({"datalist": "none.json"}, "none.json: expected a JSON file"),
         ({"teacher": "nowhere"}, "no bundle nowhere: expected a folder with configs/inference.json"),
         ({"device": "cuda:77"}, "device: expected one that is here, got cuda:77"),
         ({"recipe": "synth"}, "unknown option --recipe"),
