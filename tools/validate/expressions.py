@@ -44,7 +44,7 @@ def expression_problems(text: str) -> Iterator[str]:
     >>> list(expression_problems("$os.path.join(@bundle_root, 'models')"))
     []
     >>> list(expression_problems("$os.system('true')"))
-    ["expected one of the calls that bundles need, got os.system"]
+    ['expected one of the calls that bundles need, got os.system']
     """
     if text in _VERBATIM:
         return
