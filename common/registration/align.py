@@ -145,6 +145,12 @@ class _Level:
         found = self.candidate(matrix, candidate.start)
         return found if found.score > candidate.score and not implausible(matrix) else candidate
 
+    def climb(self, candidate: _Candidate, *steps: tuple[str, float]) -> _Candidate:
+        """Improve in turn by maps of several kinds, with a first step of so many voxels each."""
+        for kind, step in steps:
+            candidate = self.improve(candidate, kind, step)
+        return candidate
+
     def choose(self, candidates: Sequence[_Candidate], keep: int, apart: float) -> list[_Candidate]:
         """The best that differ by so many voxels."""
         possible = [one for one in candidates if not implausible(one.matrix)]
@@ -159,9 +165,10 @@ def _climb(levels: Sequence[_Level], kind: str) -> _Candidate:
     starts = [coarse.candidate(np.eye(4), "headers"), *coarse.choose(coarse.searched(scale), STARTS, APART[0])]
     finalists = coarse.choose([coarse.improve(start, similar, 1.0) for start in starts], FINALISTS, APART[1])
     entered = [middle.candidate(one.matrix, one.start) for one in finalists]
-    improved = [middle.improve(middle.improve(one, similar, 1.0), kind, 0.5) for one in entered]
+    # A climb can stop on a ridge; one more with a large first step costs little and leaves it.
+    improved = [middle.climb(one, (similar, 2.0), (similar, 0.5), (kind, 1.0)) for one in entered]
     best = max(improved, key=lambda one: one.score)
-    return fine.improve(fine.candidate(best.matrix, best.start), kind, 0.5)
+    return fine.climb(fine.candidate(best.matrix, best.start), (kind, 1.0), (kind, 0.5))
 
 
 def _rigid_instead(levels: Sequence[_Level], affine: _Candidate) -> tuple[str, _Candidate]:
