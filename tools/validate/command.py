@@ -62,7 +62,7 @@ def check(path: Path) -> list[Finding]:
 
 
 def check_library(bundle: Contents) -> list[Finding]:
-    """Whether the ``common`` that a bundle carries is this project's; other code is said, not judged."""
+    """Whether the ``common`` that a bundle carries is this project's; another one is said, not judged."""
     root = Path(common.__file__).resolve().parents[1]
     carried = {path: content for path, content in bundle.files.items() if path.startswith("common/")}
     if not carried:
@@ -70,12 +70,13 @@ def check_library(bundle: Contents) -> list[Finding]:
     other = [path for path, content in carried.items() if not _same(root / path, content)]
     if not other:
         return []
-    reason = f"{len(other)} of {len(carried)} files of code are not this project's, such as {other[0]}"
+    reason = f"{len(other)} of {len(carried)} files of it are not this project's, such as {other[0]}"
     return [Finding("common", "", reason, "whoever runs the bundle runs them: read them first", "warning")]
 
 
 def _same(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes().replace(b"\r\n", b"\n") == content
+    """Whether an archive holds this file: as it is, or as text whose lines ended otherwise in the checkout."""
+    return path.is_file() and content in ((own := path.read_bytes()), own.replace(b"\r\n", b"\n"))
 
 
 def _errors(findings: Sequence[Finding]) -> list[Finding]:

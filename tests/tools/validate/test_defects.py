@@ -254,7 +254,7 @@ def test_foreign_code_is_said(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "check_network", lambda bundle: [])
     write("common/__init__.py", "print('hello')")(bundle)
     (finding,) = command.check(bundle)
-    assert finding.level == "warning" and "1 of 1 files of code are not this project's" in finding.reason
+    assert finding.level == "warning" and "1 of 1 files of it are not this project's" in finding.reason
 
 
 def test_nothing_there(tmp_path):
