@@ -49,16 +49,26 @@ def check(path: Path) -> list[Finding]:
     Raises:
         InputError: there is nothing at ``path``.
     """
+    bundle, findings = read_and_check(path)
+    return findings if _errors(findings) else findings + check_network(bundle)
+
+
+def read_and_check(path: Path) -> tuple[Contents, list[Finding]]:
+    """Read a bundle, and find what can be found without building its network: a second or two.
+
+    Args:
+        path: folder or archive.
+
+    Raises:
+        InputError: there is nothing at ``path``.
+    """
     if not path.exists():
         raise InputError(f"{path}: expected a bundle's folder or archive, got nothing there")
     bundle, findings = read_bundle(path)
-    if findings:
-        return findings
-    findings = [*check_files(bundle), *check_metadata(bundle), *check_configs(bundle), *check_weight_file(bundle)]
-    findings += check_library(bundle)
-    if not _errors(findings):
-        findings += check_network(bundle)
-    return findings
+    if not findings:
+        for check_part in (check_files, check_metadata, check_configs, check_weight_file, check_library):
+            findings += check_part(bundle)
+    return bundle, findings
 
 
 def check_library(bundle: Contents) -> list[Finding]:
