@@ -15,6 +15,7 @@ Commands: TypeAlias = dict[str, Any]
 # command -> "module:function"; a group of commands is a dictionary of them. Options, types and help are those of the
 # function (tools/command.py).
 COMMANDS: Commands = {
+    "apply": "tools.apply:apply",
     "benchmark": {
         "network": "tools.benchmark.network:benchmark_network",
         "registration": "tools.benchmark.registration:benchmark_registration",

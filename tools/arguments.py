@@ -24,8 +24,9 @@ def match_words(command: Command, words: Sequence[str]) -> dict[str, str]:
     """Find the option of every word.
 
     ``--name value``, ``--name=value``, ``--switch``, ``--no_switch`` and a single letter where one option alone begins
-    with it; a hyphen inside of a name counts as an underscore. Loose words fill the options that are left, in order; a
-    list that is needed takes all that remain. Behind ``--`` every word is a loose one.
+    with it; a hyphen inside of a name counts as an underscore. A list that is needed takes every word up to the next
+    option (``--input a b``). Loose words fill the options that are left, in order; such a list takes all that remain.
+    Behind ``--`` every word is a loose one.
 
     Args:
         command: whose options they are.
@@ -39,6 +40,7 @@ def match_words(command: Command, words: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     loose: list[tuple[str, str | None]] = []  # a word, and the switch right before it
+    further: dict[str, list[str]] = {}  # what follows the first word of a list that is needed
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -56,7 +58,13 @@ def match_words(command: Command, words: Sequence[str]) -> dict[str, str]:
             value = _take_value(option, rest, negated)
             if _is_switch(option) and rest and not rest[0].startswith("-"):
                 loose.append((rest.pop(0), option.name))
+            elif _is_needed_list(option):
+                further[option.name] = _take_words(rest)
         found[option.name] = value
+    for name, more in further.items():
+        while more and len(loose) < sum(other not in found for other in command.required):
+            loose.append((more.pop(), None))  # another option needs it: --list a other
+        found[name] = ",".join([found[name], *more])
     return _fill(command, found, loose)
 
 
@@ -78,6 +86,17 @@ def _find_option(command: Command, word: str) -> tuple[Option, bool]:
     if not word.startswith("--"):
         hint += f"; a file of that name is written ./{word}"
     raise UsageError(f"unknown option {word}{hint}")
+
+
+def _is_needed_list(option: Option) -> bool:
+    return option.default is None and any(kind.startswith("Sequence") for kind in option.kinds)
+
+
+def _take_words(rest: list[str]) -> list[str]:
+    """Take the words up to the next option."""
+    count = next((n for n, word in enumerate(rest) if word.startswith("-") and len(word) > 1), len(rest))
+    taken, rest[:] = rest[:count], rest[count:]
+    return taken
 
 
 def _is_switch(option: Option) -> bool:
@@ -109,7 +128,7 @@ def _fill(command: Command, found: dict[str, str], loose: Sequence[tuple[str, st
     """Give the loose words to the options that are left, in order."""
     free = [option for option in command.options if option.name not in found]
     for place, option in enumerate(free[: len(loose)]):
-        if option.default is None and any(kind.startswith("Sequence") for kind in option.kinds):
+        if _is_needed_list(option):
             # "command a b c": a list that is needed takes all the words that are left
             loose = [*loose[:place], (",".join(word for word, _ in loose[place:]), loose[place][1])]
             break

@@ -32,7 +32,8 @@ class Option:
         """The option, its default and what it is."""
         kinds = self.kinds - {"None"} - ({"str"} if "Sequence[str]" in self.kinds else set())
         value = "|".join(sorted(_VALUES.get(kind, "JSON") for kind in kinds))
-        note = "  (required)" if self.default is None else f"  (default: {self.default.strip(_QUOTES)})"
+        default = re.sub(r"^\('([^',]*)',\)$", r"\1", self.default or "").strip(_QUOTES)
+        note = "  (required)" if self.default is None else f"  (default: {default})"
         if self.default in _NOTHING or len(note) > WIDTH // 2:
             note = ""
         return f"  --{self.name} {value}{note}\n{wrapped(self.text, _INDENT, _INDENT)}"

@@ -4,14 +4,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from common.errors import InputError
-from common.geometry.affines import Array, spacing_of
+from common.geometry.affines import Array, spacing_of, transform_points
 from common.geometry.fields import displacement_mm
 from common.geometry.grids import Grid
 from common.geometry.sampling import positions, row_ranges, sample_at
-from common.geometry.transforms import Affine, Composite, DisplacementField, Transform, compose, parts_of, to_field
+from common.geometry.transforms import (
+    Affine,
+    Composite,
+    DisplacementField,
+    Transform,
+    apply_to_points,
+    compose,
+    displacements,
+    parts_of,
+    to_field,
+)
 from common.spatial import invert
 
 #: Name of the space between a field and the affine that follows it: the moving image, brought to the fixed one.
@@ -55,6 +66,45 @@ def _invert_field(field: DisplacementField, iterations: int) -> tuple[Transform,
     ddf = invert(rest.ddf[None], iterations)[0]
     back = DisplacementField(rest.grid, ddf, rest.target, rest.source)
     return compose(affine.inverted(), back), _residual(rest, back)
+
+
+def invert_points(transform: Transform, points: ArrayLike, iterations: int = 60) -> tuple[Array, Array]:
+    """Where points of ``target`` come from: no inverse field is needed, and none is interpolated.
+
+    Affines are inverted exactly. Through a field each point is followed back on its own, by Newton's steps with the
+    affine that fits the whole field best; a step that leads away is halved. Beyond the field's grid its outermost
+    vectors go on, as far as the search is concerned.
+
+    Args:
+        transform: from ``source`` to ``target``.
+        points: (N, 3) in ``target``, RAS millimetres.
+        iterations: most steps.
+
+    Returns:
+        (N, 3) in ``source``, and by how many millimetres each misses, (N,): large where the field folds, or where the
+        point comes from outside of the field's grid.
+    """
+    wanted = np.array(points, dtype=np.float64).reshape(-1, 3)
+    found: Array = wanted
+    for part in reversed(parts_of(transform)):
+        if isinstance(part, Affine):
+            found = transform_points(part.inverted().matrix, found)
+        else:
+            found = _followed_back(part, found, iterations)
+    return found, np.linalg.norm(apply_to_points(transform, found) - wanted, axis=1)
+
+
+def _followed_back(field: DisplacementField, wanted: Array, iterations: int) -> Array:
+    back = np.linalg.inv(_fitted(field))
+    found, size = transform_points(back, wanted), np.ones((len(wanted), 1))
+    miss = found + displacements(field, found, fill=None) - wanted
+    for _ in range(iterations):
+        tried = found - size * (miss @ back[:3, :3].T)
+        left = tried + displacements(field, tried, fill=None) - wanted
+        better = np.linalg.norm(left, axis=1, keepdims=True) < np.linalg.norm(miss, axis=1, keepdims=True)
+        found, miss = np.where(better, tried, found), np.where(better, left, miss)
+        size = np.where(better, np.minimum(1.0, 2 * size), size / 2)
+    return found
 
 
 def _residual(there: DisplacementField, back: DisplacementField) -> Residual:

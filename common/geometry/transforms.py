@@ -157,10 +157,7 @@ def apply_to_points(transform: Transform, points: ArrayLike) -> Array:
     """
     moved: Array = np.array(points, dtype=np.float64).reshape(-1, 3)
     for part in parts_of(transform):
-        if isinstance(part, Affine):
-            moved = transform_points(part.matrix, moved)
-        else:
-            moved = moved + _displacements(part, moved)
+        moved = transform_points(part.matrix, moved) if isinstance(part, Affine) else moved + displacements(part, moved)
     return moved
 
 
@@ -173,11 +170,11 @@ def ras_lps_points(points: ArrayLike) -> Array:
     return np.asarray(points, dtype=np.float64) * (-1.0, -1.0, 1.0)
 
 
-def _displacements(field: DisplacementField, points: Array) -> Array:
-    """RAS millimetres at RAS points. (N, 3) -> (N, 3)."""
+def displacements(field: DisplacementField, points: Array, fill: float | None = 0.0) -> Array:
+    """RAS millimetres at RAS points, (N, 3) -> (N, 3); outside of the grid ``fill``, or the outermost ones for None."""
     indices = transform_points(np.linalg.inv(field.grid.affine), points)
     where = torch.from_numpy(np.ascontiguousarray(indices.T)).to(field.ddf.dtype).view(3, -1, 1, 1)
-    vectors = sample_at(field.ddf, where, fill=0.0)[:, :, 0, 0].double().numpy().T
+    vectors = sample_at(field.ddf, where, fill=fill)[:, :, 0, 0].double().numpy().T
     return vectors @ field.grid.affine[:3, :3].T
 
 

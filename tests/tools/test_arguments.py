@@ -106,3 +106,12 @@ ADD = read_command("registry add", "tools.registry.publish:add")
 )
 def test_a_list_that_is_needed_takes_all_loose_words(words, expected):
     assert values(*words.split(), command=ADD) == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--transform t --input a b --output c d", "--transform=t --input a,b --output c,d", "-t t --input a b -o c,d"],
+)
+def test_a_list_that_is_needed_takes_the_words_up_to_the_next_option(words: str):
+    given = values(*words.split(), "--inverse", command=read_command("apply", "tools.apply:apply"))
+    assert given == {"transform": ["t"], "input": ["a", "b"], "output": ["c", "d"], "inverse": True}

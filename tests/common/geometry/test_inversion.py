@@ -5,7 +5,7 @@ import torch
 from common.errors import InputError
 from common.geometry import Grid
 from common.geometry.affines import transform_points
-from common.geometry.inversion import ALIGNED, inverse, split, thin_out
+from common.geometry.inversion import ALIGNED, inverse, invert_points, split, thin_out
 from common.geometry.transforms import Affine, DisplacementField, apply_to_points, compose, parts_of, to_field
 from tests.common.geometry.test_transforms import GRID, affine, field, voxels_inside
 
@@ -75,3 +75,21 @@ def test_the_thin_field_covers_the_whole_one():
 def test_a_finer_field_is_refused():
     with pytest.raises(InputError, match=r"at least the field's own 1\.5 mm, got 1"):
         thin_out(field(), 1.0)
+
+
+def test_points_are_followed_back():
+    chain = compose(field(0, "fixed", ALIGNED), Affine(affine(1), ALIGNED, "moving"))
+    there = apply_to_points(chain, inner_points())
+    back, missed = invert_points(chain, there)
+    assert np.abs(back - inner_points()).max() < 1e-3 and missed.max() < 1e-3
+
+
+def test_points_are_followed_back_through_a_field_that_holds_an_alignment():
+    whole = to_field(compose(field(0, "fixed", ALIGNED), Affine(LARGE, ALIGNED, "moving")), GRID)
+    back, missed = invert_points(whole, apply_to_points(whole, inner_points()))
+    assert np.abs(back - inner_points()).max() < 1e-3 and missed.max() < 1e-3
+
+
+def test_a_point_from_nowhere_is_known_by_what_it_misses():
+    _, missed = invert_points(field(), [[500.0, 500.0, 500.0]])
+    assert missed[0] > 0.01
