@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo registry-demo test lint environment clean
+.PHONY: demo registry-demo label-demo label-tests label-load test lint environment clean
 
 environment: $(STAMP)
 
@@ -23,6 +23,23 @@ demo: $(STAMP)
 # Package, sign, serve on loopback, download with both clients, run without this project: docs/registry.md
 registry-demo: $(STAMP)
 	@$(BIN)/python -m tools.registry.demo
+
+LABEL_STAMP := $(VENV)/.installed-label
+
+$(LABEL_STAMP): $(STAMP) requirements-label.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-label.txt
+	@touch $(LABEL_STAMP)
+
+# The MONAI Label server on loopback with the sample study, asked as 3D Slicer asks; draws the answer: docs/label.md
+label-demo: $(LABEL_STAMP)
+	@$(BIN)/python -m tools.monailabel_app.demo
+
+label-tests: $(LABEL_STAMP)
+	@$(BIN)/python -m pytest tests/tools/monailabel_app
+
+# A thousand mixed requests, faults among them; prints a table
+label-load: $(LABEL_STAMP)
+	@$(BIN)/python -m tests.tools.monailabel_app.load
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest

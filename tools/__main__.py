@@ -16,6 +16,7 @@ Commands: TypeAlias = dict[str, Any]
 # function (tools/command.py).
 COMMANDS: Commands = {
     "apply": "tools.apply:apply",
+    "atlas": {"add": "tools.atlas:add", "list": "tools.atlas:list_atlases"},
     "benchmark": {
         "network": "tools.benchmark.network:benchmark_network",
         "registration": "tools.benchmark.registration:benchmark_registration",
@@ -27,6 +28,7 @@ COMMANDS: Commands = {
     "doctor": "tools.doctor:doctor",
     "download": "tools.download:download",
     "gpu_checks": "tools.benchmark.gpu:gpu_checks",
+    "label": "tools.label:label",
     "list": "tools.installed:list_bundles",
     "package": "tools.package:package",
     "picture": "tools.picture:picture",

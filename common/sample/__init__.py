@@ -3,6 +3,8 @@
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+#: Names of the values of ``fixed_tissue.nii.gz``.
+TISSUES = {1: "Cerebrospinal-Fluid", 2: "Grey-Matter", 3: "White-Matter"}
 
 
 def sample_pair() -> dict[str, str]:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from common.images import save_volume
 from common.sample import FOLDER
 from common.spatial import integrate
 
@@ -54,6 +55,12 @@ def template() -> tuple[nib.Nifti1Image, dict[str, Array]]:
     brain = ndimage.binary_fill_holes(t1[crop] > 0)
     fluid = np.clip(brain - grey - white, 0, 1)
     return fixed, {"fluid": fluid, "grey": grey, "white": white, "brain": brain.astype(float)}
+
+
+def tissue_labels(tissue: dict[str, Array]) -> NDArray[np.uint8]:
+    """The tissue with the largest share of each voxel of the brain, as ``common.sample.TISSUES`` numbers them."""
+    shares = np.stack([tissue[name] for name in TISSUE_INTENSITY])
+    return np.where(tissue["brain"] > 0, shares.argmax(axis=0) + 1, 0).astype(np.uint8)
 
 
 def random_field(fixed: nib.Nifti1Image, brain: Array, seed: int) -> tuple[Array, Array]:
@@ -138,12 +145,13 @@ def render(tissue: dict[str, Array], fixed_affine: Array, field: Array, field_af
 
 
 def main(folder: Path = FOLDER, seed: int = SEED) -> None:
-    """Write ``fixed_t1.nii.gz``, ``moving_ct.nii.gz`` and ``true_field.nii.gz`` into ``folder``."""
+    """Write ``fixed_t1.nii.gz``, ``fixed_tissue.nii.gz``, ``moving_ct.nii.gz`` and ``true_field.nii.gz``."""
     fixed, tissue = template()
     field, field_affine = random_field(fixed, tissue["brain"], seed)
     moving = render(tissue, fixed.affine, field, field_affine, seed)
     _, affine = moving_grid(fixed)
     nib.save(fixed, folder / "fixed_t1.nii.gz")
+    save_volume(tissue_labels(tissue), fixed.affine, folder / "fixed_tissue.nii.gz", np.uint8)
     image = nib.Nifti1Image(np.rint(moving).astype(np.int16), affine)
     image.set_qform(affine, 1)  # 1: scanner coordinates
     image.set_sform(affine, 1)

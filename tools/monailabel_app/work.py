@@ -1,0 +1,140 @@
+"""What the worker process does for a request: paths in, one file and figures out. Nothing here knows of MONAI Label."""
+
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.bundle import Bundle, Registered
+from common.geometry import Grid, shear_of
+from common.images import read_header, read_volume, save_volume
+from common.images.headers import ITK_SHEAR
+from common.registration.simple_itk import to_image
+from common.registration.transform_files import read_transform, write_transform
+from common.writing import write_atomically
+from tools.monailabel_app.fusion import fuse
+from tools.monailabel_app.relabel import relabel
+
+#: What a registration of two images can answer with, and the file of it; the first is the default.
+RESULTS = {
+    "moved image": "moved.nii.gz",
+    "moved labels": "moved_label.nii.gz",
+    "field": "warp.nii.gz",
+    "transform": "transform.h5",
+    "all": "registration.zip",
+}
+
+
+def segment(
+    study: str, atlases: Sequence[Mapping[str, Any]], folder: str, bundle: str, overrides: Mapping[str, Any],
+    fusion: str, suffix: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Bring the labels of atlases onto a study.
+
+    Args:
+        study: the fixed image.
+        atlases: ``name``, ``image``, ``labels`` (paths) and ``names`` (by label value) each.
+        folder: for the result and what is made on the way.
+        bundle: the network's name.
+        overrides: keys of ``inference.json``.
+        fusion: see ``fusion.fuse``.
+        suffix: ``.nrrd`` or ``.nii.gz``, the kind of the result.
+
+    Returns:
+        ``file`` with labels 1..N on the study's own grid, ``label_names`` in order, ``atlases`` with the similarity
+        that each reached.
+
+    Raises:
+        InputError: an image cannot be used.
+    """
+    moved, figures = [], {}
+    for number, atlas in enumerate(atlases):
+        pair = {"fixed": study, "moving": atlas["image"], "moving_label": atlas["labels"]}
+        output = Path(folder) / f"atlas-{number}"
+        (result,) = Bundle(bundle).register(pair, output, **overrides)
+        moved.append(np.asarray(read_volume(output / "moved_label.nii.gz", "moved_label").voxels).astype(np.int32))
+        figures[atlas["name"]] = _figures(result)
+        shutil.rmtree(output)
+    fused = fuse(moved, fusion, [figure["mutual_information"] for figure in figures.values()])
+    names = {int(value): name for atlas in reversed(atlases) for value, name in atlas["names"].items()}
+    labels, label_names = relabel(fused, names)
+    file = save_labels(labels, read_header(study, "study").grid, Path(folder) / f"labels{suffix}")
+    return {"file": str(file), "label_names": label_names, "atlases": figures}
+
+
+def register_images(
+    fixed: str, moving: str, folder: str, bundle: str, overrides: Mapping[str, Any], result: str, label: str = ""
+) -> dict[str, Any]:
+    """Register two images.
+
+    Args:
+        fixed: the study that the result lies on.
+        moving: the other one.
+        folder: for the result and what is made on the way.
+        bundle: the network's name.
+        overrides: keys of ``inference.json``.
+        result: one of ``RESULTS``.
+        label: the moving image's label map, if it has one.
+
+    Returns:
+        ``file`` and ``metrics``, the similarity before and after.
+
+    Raises:
+        InputError: an image cannot be used.
+    """
+    pair = {"fixed": fixed, "moving": moving} | ({"moving_label": label} if label else {})
+    (registered,) = Bundle(bundle).register(pair, Path(folder) / "pair", **overrides)
+    output = registered.folder
+    if result in ("transform", "all"):
+        write_total_transform(output)
+    file = _zipped(output, Path(folder)) if result == "all" else output / RESULTS[result]
+    return {"file": str(file), "metrics": registered.metrics["similarity"], "atlases": {}}
+
+
+def write_total_transform(output: Path) -> Path:
+    """Write ``transform.h5``, fixed to moving, beside the field that it is made of."""
+    target = output / RESULTS["transform"]
+    if not target.is_file():
+        write_transform(read_transform(output / RESULTS["field"]), target)
+    return target
+
+
+def save_labels(labels: NDArray, grid: Grid, path: Path) -> Path:
+    """Write a label map on exactly this grid; NRRD keeps its numbers in double precision.
+
+    Slanted axes, which ITK refuses, are written as NIfTI whatever the suffix says; the path written comes back.
+    """
+    if path.name.endswith(".nrrd") and shear_of(grid.affine) <= ITK_SHEAR:
+        image = to_image(labels, grid)
+        write_atomically(path, lambda partial: _write(image, partial))
+        return path
+    target = path.with_name(path.name.partition(".")[0] + ".nii.gz")
+    write_atomically(target, lambda partial: save_volume(labels, grid.affine, partial, labels.dtype))
+    return target
+
+
+def _write(image: Any, path: Path) -> None:
+    import SimpleITK
+
+    SimpleITK.WriteImage(image, str(path), useCompression=True)
+
+
+def _figures(result: Registered) -> dict[str, float]:
+    after = result.metrics["similarity"]["after"]
+    return {name: round(float(value), 4) for name, value in after.items()}
+
+
+def _zipped(output: Path, folder: Path) -> Path:
+    target = folder / RESULTS["all"]
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(output.iterdir()):
+            archive.write(file, file.name)
+    return target
+
+
+#: What can be asked of the worker process, by name.
+WORK: dict[str, Callable[..., dict[str, Any]]] = {"segment": segment, "register": register_images}
