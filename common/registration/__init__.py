@@ -7,6 +7,7 @@ from common.registration.load import LoadPaird, load_image
 from common.registration.pairs import check_pair_files, registration_pairs
 from common.registration.progress import StageProgress
 from common.registration.refinement import RefineFieldd
+from common.registration.safety_net import KeepBetterd
 from common.registration.save import SaveRegistrationd
 from common.registration.summary import Summary
 from common.registration.validate import ValidatePaird
@@ -14,6 +15,7 @@ from common.registration.validate import ValidatePaird
 __all__ = [
     "AlignPaird",
     "AutocastInferer",
+    "KeepBetterd",
     "LoadPaird",
     "RefineFieldd",
     "SaveRegistrationd",

@@ -44,8 +44,13 @@ KEYS = {
     "alignment_figures": Key("what the alignment found, as JSON text", "AlignPaird", "saver"),
     "image": Key("(2, x, y, z) float32 in [0, 1], moving first, on the network's grid", "ToNetworkGridd", "network"),
     "identical_inputs": Key("whether both channels of image are one image", "ToNetworkGridd", "ToFixedGridd, saver"),
-    "pred": Key("(3, x, y, z) in voxels of image's grid", "network, RefineFieldd", "RefineFieldd, ToFixedGridd"),
-    "refinement": Key("what refinement chose and did, plain values", "RefineFieldd", "saver"),
+    "pred": Key(
+        "(3, x, y, z) in voxels of image's grid", "network, RefineFieldd, KeepBetterd", "the steps behind the network"
+    ),
+    "refinement": Key("what refinement chose and did, plain values", "RefineFieldd, KeepBetterd", "KeepBetterd, saver"),
+    "quality": Key("flags of the result, see quality_flags.py, plain values", "KeepBetterd", "saver"),
+    "quality_figures": Key("figures behind the flags, plain values", "KeepBetterd", "saver"),
+    "fallback": Key("what gave way to what and why; only where something did", "KeepBetterd", "saver"),
     "network_max_voxel": Key("length of pred's longest vector, voxels", "ToFixedGridd", "saver"),
     "ddf": Key("(3, X, Y, Z), the total displacement in voxels of fixed", "ToFixedGridd", "saver, scorer"),
     "outside_value": Key("intensity of moved where ddf leaves the moving image", "ToFixedGridd", "saver"),

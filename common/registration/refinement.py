@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,11 +52,19 @@ class RefineFieldd(Transform):
         end_network(out)
         if self.options.preset == "off" or out.get("identical_inputs"):
             return out
+        return self._refined(out, self.options)
+
+    def from_alignment(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with ``pred`` refined from the alignment alone, by ``fast`` where refinement is off."""
+        preset = "fast" if self.options.preset == "off" else self.options.preset
+        return self._refined(dict(data), replace(self.options, preset=preset, start="affine"))
+
+    def _refined(self, out: dict[Hashable, Any], options: Options) -> dict[Hashable, Any]:
         with stage(out, "refine"):
             image = torch.as_tensor(out["image"]).as_subclass(torch.Tensor).float()
             pred = torch.as_tensor(out["pred"]).as_subclass(torch.Tensor).float()
             pair = Pair(image[None, :1].to(pred.device), image[None, 1:].to(pred.device))
-            refined = refine(pair, self._start(pred), self.options)
+            refined = refine(pair, None if options.start == "affine" else self._start(pred), options)
             out["pred"], out["refinement"] = refined.ddf[0], refined.record.as_dict()
         return out
 

@@ -116,8 +116,7 @@ class SaveRegistrationd(Transform):
         }
         if "alignment_figures" in data:
             metrics["alignment"] = json.loads(data["alignment_figures"])
-        if "refinement" in data:
-            metrics["refinement"] = data["refinement"]
+        metrics |= {key: data[key] for key in ("refinement", "quality", "quality_figures", "fallback") if key in data}
         if metrics["identical_inputs"]:
             metrics["note"] = "fixed and moving are the same image: the field was set to zero"
         if data.get("true_field"):

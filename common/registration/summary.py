@@ -54,7 +54,16 @@ def summary_lines(metrics: Mapping[str, Any], files: list[Path]) -> list[str]:
         f"  {seconds['total']:.1f} s, of which network {seconds['network']:.1f} s{refinement}{memory}",
         f"  written to {files[-1].parent}: {', '.join(file.name for file in files)}",
     ]
-    return [*lines, *([f"  note: {metrics['note']}"] if "note" in metrics else [])]
+    return [*lines, *_doubts(metrics), *([f"  note: {metrics['note']}"] if "note" in metrics else [])]
+
+
+def _doubts(metrics: Mapping[str, Any]) -> list[str]:
+    """A fallback and the flags, a line each."""
+    lines = [f"  warning: {flag['word']}; {flag['what_to_do']}" for flag in metrics.get("quality", [])]
+    if "fallback" in metrics:
+        fallback = metrics["fallback"]
+        lines.insert(0, f"  the result is {fallback['to']}, since {'; '.join(fallback['because'])}")
+    return lines
 
 
 def _before_and_after(metrics: Mapping[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ SMALL = {
     "device": "cpu",
     "align": "none",
     "refine": "off",
+    "keep": True,
 }
 
 

@@ -64,6 +64,7 @@ def test_every_key_of_a_run_is_listed(tmp_path):
             "alignment_figures",
             "record",
             "refinement",
+            *("quality", "quality_figures", "fallback"),
         ),
         *("fixed_foreground", "moving_foreground"),  # taken away by ToNetworkGridd
     }
