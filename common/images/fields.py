@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from common.geometry import Grid, ddf_to_lps
+from common.geometry import Grid, ddf_to_lps, index_map
 from common.geometry.affines import Array
+from common.geometry.sampling import positions, row_ranges
 from common.images.headers import READ_ERRORS, three_dimensional
 from common.images.volumes import nifti_image
 
@@ -30,6 +31,28 @@ def save_field(ddf: Tensor, affine: Array, path: Path) -> None:
     image = nifti_image(lps.astype(np.float32, copy=False), affine)
     image.header["intent_code"] = _VECTOR
     nib.save(image, path)
+
+
+def save_disp(ddf: Tensor, grid: Grid, moving_affine: Array, path: Path) -> None:
+    """Write a field as Learn2Reg's scripts read it: (X, Y, Z, 3) float32, from voxels of fixed to voxels of moving.
+
+    ``scipy.ndimage.map_coordinates(moving, identity + disp.transpose(3, 0, 1, 2))`` is the moved image. Where both
+    images have one grid, as in Learn2Reg's data, that is the displacement in voxels.
+
+    Args:
+        ddf: (3, X, Y, Z) in voxels of ``grid``, which is the fixed image's.
+        grid: where the field is.
+        moving_affine: (4, 4) of the moving image, RAS.
+        path: ``.nii.gz``.
+    """
+    to_moving = index_map(grid.affine, moving_affine)
+    disp = np.empty((*grid.shape, 3), dtype=np.float32)
+    for rows in row_ranges(grid.shape):
+        # Displacements are added up, so that no large numbers cancel: M (i + u) - i = (M - 1) i + M u.
+        moved = positions(to_moving - np.eye(4), grid.shape, rows)
+        moved += torch.einsum("ab,bxyz->axyz", torch.from_numpy(to_moving[:3, :3]).float(), ddf[:, rows])
+        disp[rows] = moved.permute(1, 2, 3, 0).numpy()
+    nib.save(nifti_image(disp, grid.affine), path)
 
 
 def read_field(path: str | Path) -> tuple[Tensor, Grid]:

@@ -57,6 +57,14 @@ RUN = {
         "dice_nearest of every label, and its mean over the labels that are in either map; before: no field",
         "1", better="higher",
     ),
+    "field_error": Score(
+        "distance between the field as transform.h5 stores it and the whole one; mean and largest", "mm", FOREGROUND,
+        "lower",
+    ),
+    "inverse_residual": Score(
+        "distance between a voxel of the fixed grid and where transform.h5 and inverse.h5 bring it one after the "
+        "other, of those that stay inside; mean and largest", "mm", better="lower",
+    ),
     "stage_seconds": Score(
         "wall clock of each stage; network: everything between the pre- and the postprocessing", "s", better="lower"
     ),

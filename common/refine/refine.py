@@ -12,7 +12,6 @@ from common.refine.choice import contrasts_of
 from common.refine.compiled_descent import CompiledDescent, can_descend_compiled
 from common.refine.descent import Descent, Level, PlainDescent
 from common.refine.determinants import smallest_determinant
-from common.refine.inverse import inverse_of
 from common.refine.levels import boxed, coarse_field, fields_at, landmarks_of, level_of
 from common.refine.optimiser import FLOOR, descend
 from common.refine.options import Options, Stage, stages_of
@@ -21,6 +20,7 @@ from common.refine.record import LevelRecord, Record
 from common.refine.region import foreground
 from common.refine.start import one_to_one, prepared_start
 from common.refine.symmetric import Half, SymmetricDescent, joined, mirrored
+from common.spatial import invert
 
 #: By how much the similarity from the network's field has to be larger for it to be the start.
 MARGIN = 0.005
@@ -88,7 +88,7 @@ def refine(
     record.smallest_determinant = smallest_determinant(ddf)
     result = Refined(ddf, record)
     if inverse:
-        back, residual = inverse_of(ddf)
+        back, residual = invert(ddf)
         result = Refined(ddf, record, back, residual)
         inside = residual[foreground(pair.fixed)]
         record.inverse_residual = {"mean": float(inside.mean()), "largest": float(inside.max())}

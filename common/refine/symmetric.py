@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from common.refine.descent import Descent, Level
-from common.refine.inverse import inverse_of
 from common.refine.similarity import Part
-from common.spatial import compose
+from common.spatial import compose, invert
 
 
 class Half(Descent, Protocol):
@@ -97,6 +96,6 @@ def joined(to_moving: Tensor, to_fixed: Tensor) -> Tensor:
     and makes it the same for both orders of the images.
     """
     tolerance = 1e-3
-    there = compose(to_moving, inverse_of(to_fixed, tolerance)[0], padding="border")
-    back = compose(to_fixed, inverse_of(to_moving, tolerance)[0], padding="border")
-    return (there + inverse_of(back, tolerance)[0]) / 2
+    there = compose(to_moving, invert(to_fixed, tolerance)[0], padding="border")
+    back = compose(to_fixed, invert(to_moving, tolerance)[0], padding="border")
+    return (there + invert(back, tolerance)[0]) / 2

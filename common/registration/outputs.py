@@ -5,12 +5,46 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError
+from common.errors import InputError, nearest
 from common.registration.keys import PATH_KEYS
 from common.writing import LONGEST_NAME
 
+#: Further files of a pair by the name that asks for them.
+OUTPUTS = {
+    "transform": "transform.h5",
+    "inverse": "inverse.h5",
+    "inverse_warp": "inverse_warp.nii.gz",
+    "disp": "disp.nii.gz",
+    "inverse_disp": "inverse_disp.nii.gz",
+}
+#: Written where there was an alignment.
+AFFINE_FILE = "affine.mat"
 #: Every file that one pair can have; the last one says that the others are complete.
-RESULT_FILES = ("moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "moved_label.nii.gz", "metrics.json")
+RESULT_FILES = (
+    *("moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "moved_label.nii.gz"),
+    *(*OUTPUTS.values(), AFFINE_FILE, "metrics.json"),
+)
+
+
+def outputs_of(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Read which further files are wanted.
+
+    Args:
+        names: of ``OUTPUTS``, or ``all`` or ``none``; a list, or text with commas.
+
+    Raises:
+        InputError: a name that is none of these.
+
+    >>> outputs_of("transform, inverse"), outputs_of("none"), len(outputs_of("all"))
+    (('transform', 'inverse'), (), 5)
+    """
+    words = [word.strip() for word in (names.strip("[]() ").split(",") if isinstance(names, str) else map(str, names))]
+    words = [word.strip("'\"") for word in words if word and word != "none"]
+    for word in words:
+        if word not in (*OUTPUTS, "all"):
+            known = [*OUTPUTS, "all", "none"]
+            raise InputError(f"outputs: expected some of {', '.join(known)}, got {word!r}{nearest(word, known, '')}")
+    return tuple(name for name in OUTPUTS if name in words or "all" in words)
 
 
 def result_folder(output_dir: Path, pair: Mapping[Any, Any]) -> Path:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from common.registration.measures import (
     jacobian_map,
     similarity,
 )
-from common.registration.outputs import RESULT_FILES, check_outputs, result_folder
+from common.registration.outputs import RESULT_FILES, check_outputs, outputs_of, result_folder
+from common.registration.transform_outputs import Writer, field_spacing_of, stored_transform
 from common.writing import check_writable, json_text, write_together
 
 #: Packages whose versions stand in ``metrics.json``.
@@ -37,9 +38,10 @@ PACKAGES = (
 
 
 class SaveRegistrationd(Transform):
-    """Write ``moved.nii.gz``, ``warp.nii.gz``, ``jacobian.nii.gz``, ``metrics.json`` (and ``moved_label.nii.gz``).
+    """Write ``moved.nii.gz``, ``warp.nii.gz``, ``jacobian.nii.gz``, the files that ``outputs`` names, ``metrics.json``.
 
-    All files appear at once, at the end; ``metrics.json`` last. Needs what ``ToFixedGridd`` adds. Optional keys:
+    Besides ``moved_label.nii.gz`` where there are labels and ``affine.mat`` where there was an alignment. All files
+    appear at once, at the end; ``metrics.json`` last. Needs what ``ToFixedGridd`` adds. Optional keys:
     ``name`` (a subfolder of ``output_dir`` for this pair), ``fixed_label`` and ``moving_label`` (Dice), ``true_field``
     (path of an ITK displacement field: error in millimetres).
 
@@ -47,14 +49,24 @@ class SaveRegistrationd(Transform):
         output_dir: where to. Checked at once, so that a run does not end at a folder that cannot be written.
         network: name of the network for ``metrics.json``.
         further: more entries of ``metrics.json``, such as the number of passes.
+        outputs: further files, see ``outputs_of``.
+        field_spacing: millimetres between the vectors of ``transform.h5``, see ``field_spacing_of``.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or there is no such output or spacing.
     """
 
-    def __init__(self, output_dir: str | Path, network: str = "", further: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        network: str = "",
+        further: Mapping[str, Any] | None = None,
+        outputs: str | Sequence[str] = ("transform",),
+        field_spacing: float | str = "auto",
+    ) -> None:
         self.output_dir = check_writable(output_dir)
         self.network, self.further = network, dict(further or {})
+        self.outputs, self.field_spacing = outputs_of(outputs), field_spacing_of(field_spacing)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the files; return the dictionary with ``metrics`` and ``output_files``.
@@ -68,19 +80,25 @@ class SaveRegistrationd(Transform):
         with stage(out, "measure"):
             jacobian = jacobian_map(out["ddf"].as_tensor())
             metrics = self._metrics(out, jacobian)
+        with stage(out, "transforms"):
+            stored = stored_transform(out, self.outputs, self.field_spacing)
+            if figures := stored.figures():
+                metrics["transforms"] = figures
         files = write_together(
-            result_folder(self.output_dir, out), self._writers(out, jacobian, metrics), owned=RESULT_FILES
+            result_folder(self.output_dir, out),
+            self._writers(out, jacobian, metrics, stored.writers()),
+            owned=RESULT_FILES,
         )
         out["metrics"], out["output_files"] = metrics, [str(path) for path in files]
         return out
 
     def _writers(
-        self, data: dict[Hashable, Any], jacobian: Tensor, metrics: dict[str, Any]
-    ) -> dict[str, Callable[[Path], None]]:
+        self, data: dict[Hashable, Any], jacobian: Tensor, metrics: dict[str, Any], further: dict[str, Writer]
+    ) -> dict[str, Writer]:
         """A writer for each file of this pair; every image gets the one affine that the pair was registered with."""
         affine, ddf = data["fixed"].affine.numpy(), data["ddf"].as_tensor()
         moved = data["moved"].as_tensor()[0].numpy()
-        writers: dict[str, Callable[[Path], None]] = {
+        writers: dict[str, Writer] = {
             "moved.nii.gz": lambda path: save_volume(moved, affine, path),
             "warp.nii.gz": lambda path: save_field(ddf, affine, path),
             "jacobian.nii.gz": lambda path: save_volume(jacobian.numpy(), affine, path),
@@ -89,6 +107,7 @@ class SaveRegistrationd(Transform):
             label = data["moved_label"].as_tensor()[0].numpy()
             kind = np.uint8 if label.max() < 256 and label.min() >= 0 else np.int32
             writers["moved_label.nii.gz"] = lambda path: save_volume(label, affine, path, kind)
+        writers |= further
         writers["metrics.json"] = lambda path: self._finish(data, metrics, path)
         return writers
 

@@ -1,6 +1,7 @@
 """Displacement fields: warp, integrate, compose, invert, resize, and their Jacobians."""
 
-from common.spatial.field import compose, integrate, invert, remainder, resize_ddf
+from common.spatial.field import compose, integrate, remainder, resize_ddf
+from common.spatial.inverse import invert
 from common.spatial.jacobian import (
     finite_difference_determinants,
     fold_share,

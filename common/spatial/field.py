@@ -79,28 +79,6 @@ def remainder(total: Tensor, first: Tensor, iterations: int = 5) -> Tensor:
     return rest
 
 
-def invert(ddf: Tensor, iterations: int = 50, tolerance: float = 1e-3) -> Tensor:
-    """Invert a field by the fixed-point iteration ``v(x) <- -u(x + v(x))`` (Chen et al., Medical Physics 2008).
-
-    Args:
-        ddf: (B, 3, X, Y, Z) in voxels. Converges where the field's Lipschitz constant is below 1; a field with folds
-            has no inverse there and the last iterate is returned.
-        iterations: most iterations.
-        tolerance: stop when no vector changes by more than this many voxels.
-
-    Returns:
-        (B, 3, X, Y, Z): ``compose(ddf, v)`` and ``compose(v, ddf)`` are close to zero inside of the volume.
-    """
-    inverse = torch.zeros_like(ddf)
-    for _ in range(iterations):
-        update = -warp(ddf, inverse, padding="border")
-        change = (update - inverse).abs().amax()
-        inverse = update
-        if change <= tolerance:
-            break
-    return inverse
-
-
 def resize_ddf(ddf: Tensor, size: tuple[int, int, int], align_corners: bool = False) -> Tensor:
     """Bring a field to another number of voxels over the same extent; the vectors are rescaled to the new voxels.
 

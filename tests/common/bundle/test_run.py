@@ -53,7 +53,8 @@ def test_one_pair(pair, tmp_path, capfd):
     hook, arguments = sys.excepthook, list(sys.argv)
     (result,) = bundle.register({"fixed": pair[0], "moving": pair[1]}, tmp_path / "out")
     assert result.folder == tmp_path / "out"
-    assert [file.name for file in result.files] == ["moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "metrics.json"]
+    names = ["moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "transform.h5", "metrics.json"]
+    assert [file.name for file in result.files] == names
     assert all(file.is_file() for file in result.files)
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     weights = bundle.root / "models" / "model.pt"

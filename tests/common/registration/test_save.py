@@ -11,7 +11,7 @@ from common.registration import SaveRegistrationd
 from tests.common.registration.phantom import WavyNetwork, make_image
 from tests.common.registration.pipeline import metrics_of, register, run
 
-FILES = {"moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "metrics.json"}
+FILES = {"moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "transform.h5", "metrics.json"}
 
 
 def test_through_the_engine(tmp_path):

@@ -55,6 +55,6 @@ def test_a_run_says_what_it_wrote_unless_it_is_told_not_to(tmp_path, capsys):
     assert capsys.readouterr().out == ""
     register(tmp_path / "out", WavyNetwork(), pair, [Summary()])
     assert (
-        f"written to {tmp_path / 'out'}: moved.nii.gz, warp.nii.gz, jacobian.nii.gz, metrics.json"
+        f"written to {tmp_path / 'out'}: moved.nii.gz, warp.nii.gz, jacobian.nii.gz, transform.h5, metrics.json"
         in capsys.readouterr().out
     )

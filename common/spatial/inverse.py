@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from common.spatial import sample
+from common.spatial.warp import sample
 
 #: Largest residual in voxels at which a voxel counts as solved.
 TOLERANCE = 0.01
 
 
-def inverse_of(ddf: Tensor, tolerance: float = TOLERANCE, iterations: int = 60) -> tuple[Tensor, Tensor]:
+def invert(ddf: Tensor, tolerance: float = TOLERANCE, iterations: int = 60) -> tuple[Tensor, Tensor]:
     """Solve v(x) + u(x + v(x)) = 0.
 
     The plain fixed point v <- -u(x + v) (Chen et al., 2008) turns back and forth where the field stretches by more than
