@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo registry-demo label-demo label-tests label-load test lint environment clean
+.PHONY: demo registry-demo label-demo label-tests label-load test browser-tests lint environment clean
 
 environment: $(STAMP)
 
@@ -43,6 +43,11 @@ label-load: $(LABEL_STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
+
+# Reports and index pages in a real headless Chromium, which is the system's: apt-get install chromium
+browser-tests: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+	@$(BIN)/python -m pytest tests/browser
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
-"""What a figure was measured with: versions of packages, the processor's name, the memory that was needed."""
+"""What a figure was measured with: versions, the processor's name, the memory that was needed, the command."""
 
 import platform
+import shlex
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -46,3 +47,8 @@ def peak_memory_mb() -> float:
             return float("nan")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return round(peak / 1e6, 1)
+
+
+def command_line() -> str:
+    """The words that this process was started with, as a POSIX shell takes them."""
+    return shlex.join(sys.orig_argv)

@@ -31,7 +31,7 @@ ARROWS = {
     "refine": "compiled losses spatial geometry",
     "data": "images geometry spatial",
     "registration": "refine data images geometry metrics spatial",
-    "report": "images geometry",
+    "report": "images geometry spatial",
     "training": "data images losses metrics spatial",
     "evaluation": "registration data geometry metrics statistics",
     "sample": "",

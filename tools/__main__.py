@@ -42,6 +42,7 @@ COMMANDS: Commands = {
         "trust": "tools.registry.mirror:trust",
         "yank": "tools.registry.publish:yank",
     },
+    "report": "tools.report:report",
     "remove": "tools.installed:remove",
     "validate": "tools.validate.command:validate",
     "verify": "tools.installed:verify",

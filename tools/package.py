@@ -19,13 +19,13 @@ from tools.registry.files import file_sha256, write_bytes
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 #: What a published bundle holds: folder to suffixes. Everything else in a bundle's folder (runs, caches) stays at home.
 CONTENTS = {
-    "common": (".md", ".nii.gz", ".py"),
+    "common": (".css", ".html", ".js", ".md", ".nii.gz", ".py"),
     "configs": (".conf", ".json", ".yaml", ".yml"),
     "docs": (".jpg", ".md", ".png", ".svg", ".txt"),
     "models": (".onnx", ".pt", ".ts"),
 }
 TOP = ("LICENSE", "large_files.yml")
-_TEXT = (".conf", ".json", ".md", ".py", ".svg", ".txt", ".yaml", ".yml")
+_TEXT = (".conf", ".css", ".html", ".js", ".json", ".md", ".py", ".svg", ".txt", ".yaml", ".yml")
 #: The model zoo refuses a larger file inside of a bundle.
 LARGE = 25 * 1000**2
 #: The first moment that a zip can tell. Times, owners and permissions of the tree leave no trace.

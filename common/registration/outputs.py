@@ -22,7 +22,7 @@ AFFINE_FILE = "affine.mat"
 #: Every file that one pair can have; the last one says that the others are complete.
 RESULT_FILES = (
     *("moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "moved_label.nii.gz"),
-    *(*OUTPUTS.values(), AFFINE_FILE, "metrics.json"),
+    *(*OUTPUTS.values(), AFFINE_FILE, "report.html", "report.png", "metrics.json"),
 )
 
 

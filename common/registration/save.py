@@ -14,11 +14,11 @@ from torch import Tensor
 
 from common.geometry import ddf_to_lps, lengths, resample
 from common.images import read_field, save_field, save_volume
-from common.machine import peak_memory_mb, versions
+from common.machine import command_line, peak_memory_mb, versions
 from common.registration.clock import stage
 from common.registration.foreground import foreground_of
 from common.registration.grids import grid_of, through
-from common.registration.keys import PATH_KEYS
+from common.registration.keys import LABEL_KEYS, PATH_KEYS
 from common.registration.measures import (
     PROTOCOL,
     dice_figures,
@@ -120,6 +120,7 @@ class SaveRegistrationd(Transform):
         metrics: dict[str, Any] = {
             "fixed": fixed.meta["filename_or_obj"],
             "moving": moving.meta["filename_or_obj"],
+            **{key: data[key].meta["filename_or_obj"] for key in LABEL_KEYS if isinstance(data.get(key), MetaTensor)},
             "network": self.network,
             **self.further,
             "identical_inputs": bool(data.get("identical_inputs", False)),
@@ -171,6 +172,7 @@ class SaveRegistrationd(Transform):
         metrics["peak_memory_mb"] = peak_memory_mb()
         metrics["protocol"] = PROTOCOL
         metrics["versions"] = versions(PACKAGES)
+        metrics["command"] = command_line()
         path.write_text(json_text(metrics), encoding="utf-8")
 
 

@@ -1,5 +1,19 @@
-"""Pictures of results."""
+"""What a person looks at: the report of a registration, one picture of it, a thumbnail."""
 
-from common.report.picture import draw_registration
+from common.report.handler import ReportWriter
+from common.report.page import write_report
+from common.report.picture import draw_registration, overview, thumbnail
+from common.report.result import Result, read_result
+from common.report.words import Flag, flags
 
-__all__ = ["draw_registration"]
+__all__ = [
+    "Flag",
+    "ReportWriter",
+    "Result",
+    "draw_registration",
+    "flags",
+    "overview",
+    "read_result",
+    "thumbnail",
+    "write_report",
+]

@@ -1,4 +1,5 @@
 import os
+import shlex
 import subprocess
 import sys
 
@@ -46,3 +47,9 @@ def test_without_the_resource_module_and_proc():
         "print(machine.peak_memory_mb())"
     )
     assert run(program) == "nan"
+
+
+def test_the_command_can_be_pasted():
+    command = [sys.executable, "-c", "from common.machine import command_line; print(command_line())", "a b", "$HOME"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert shlex.split(printed) == command

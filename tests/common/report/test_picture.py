@@ -8,8 +8,7 @@ import pytest
 
 from common.errors import InputError
 from common.images import save_field
-from common.report import draw_registration
-from common.report.picture import _volumes
+from common.report import draw_registration, read_result
 
 pytest.importorskip("matplotlib")
 
@@ -42,12 +41,12 @@ def test_the_picture_is_written(registration):
 
 
 def test_volumes_and_field_are_turned_to_ras_together(registration):
-    volumes = _volumes(registration / "fixed.nii.gz", registration / "moving.nii.gz", registration / "result")
-    assert volumes["fixed"].shape == (8, 12, 10)
+    result = read_result(registration / "result", registration / "fixed.nii.gz", registration / "moving.nii.gz")
+    assert result.images["fixed"].shape == (8, 12, 10)
     # axis 0 of the file runs to the posterior in steps of 1.5 mm: in RAS order that is axis 1, backwards
-    np.testing.assert_allclose(volumes["ddf"][1], -1, atol=1e-6)
-    np.testing.assert_allclose(volumes["ddf"][[0, 2]], 0, atol=1e-6)
-    assert volumes["fixed"][-1, 0, -1] == 1
+    np.testing.assert_allclose(result.ddf[1], -1, atol=1e-6)
+    np.testing.assert_allclose(result.ddf[[0, 2]], 0, atol=1e-6)
+    assert result.images["fixed"][-1, 0, -1] == 1
 
 
 def test_a_folder_without_a_result_is_named(registration):
@@ -65,7 +64,7 @@ def test_another_grid_is_refused(registration):
 
 def test_without_matplotlib_the_line_says_how_to_get_it(registration, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match="pictures need matplotlib: pip install matplotlib"):
+    with pytest.raises(InputError, match="pictures and reports need matplotlib: pip install matplotlib"):
         draw_registration(
             registration / "fixed.nii.gz", registration / "moving.nii.gz", registration / "result", "o.png"
         )
