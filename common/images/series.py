@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.geometry import Grid, check_affine
-from common.images.headers import READ_ERRORS, check_voxel_type, is_nibabel_file, three_dimensional
+from common.images.damage import check_container
+from common.images.headers import READ_ERRORS, check_voxel_type, three_dimensional
+from common.images.nifti import affine_of, is_nibabel_file, open_image
 from common.images.volumes import nifti_image, read_volume
 
 
@@ -59,7 +61,11 @@ def read_series(path: str | Path, role: str) -> Series:
         return Series(str(path), volume.grid, 1, 0.0, "", volume.voxels[..., None])
     name = f"{role} image {path}"
     check_voxel_type(image.get_data_dtype(), name)
-    grid = Grid(three_dimensional(image.shape[:3], name), check_affine(image.affine, name))
+    grid = Grid(three_dimensional(image.shape[:3], name), check_affine(affine_of(image, name), name))
+    try:
+        check_container(path)
+    except READ_ERRORS as error:
+        raise InputError(f"{name}: expected a complete image, got a damaged one: {error}") from error
     step, unit = (float(image.header["pixdim"][4]), image.header.get_xyzt_units()[1]) if _is_nifti(image) else (0.0, "")
     return Series(str(path), grid, image.shape[3], step, unit, image.dataobj)
 
@@ -67,7 +73,7 @@ def read_series(path: str | Path, role: str) -> Series:
 def _four_axes(path: str | Path) -> Any:
     """The image that has exactly four axes, the last longer than one; None for others and for what cannot be read."""
     try:
-        image: Any = nib.load(path)
+        image: Any = open_image(path, str(path))
     except READ_ERRORS:
         return None
     return image if len(image.shape) == 4 and image.shape[3] > 1 else None

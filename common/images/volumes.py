@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +10,10 @@ from numpy.typing import DTypeLike, NDArray
 from common.errors import InputError
 from common.geometry import Grid, reorient, shear_of
 from common.geometry.affines import Array
-from common.images.headers import ITK_SHEAR, READ_ERRORS, dicom_files, is_nibabel_file, read_header, three_dimensional
+from common.images.damage import check_container
+from common.images.dicom import dicom_files
+from common.images.headers import READ_ERRORS, read_header, three_dimensional
+from common.images.nifti import ITK_SHEAR, is_nibabel_file, open_image
 
 #: NIfTI codes: millimetres, scanner coordinates.
 _MM, _SCANNER = 2, 1
@@ -21,10 +23,14 @@ _NIFTI1_LIMIT = 32767
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxels (X, Y, Z) in the order of their file, and the affine (4, 4) from index to RAS millimetres."""
+    """Voxels (X, Y, Z) in the order of their file, and the affine (4, 4) from index to RAS millimetres.
+
+    ``modality`` is DICOM's word for how it was taken, such as ``CT``; empty for other files.
+    """
 
     voxels: NDArray
     affine: Array
+    modality: str = ""
 
     @property
     def grid(self) -> Grid:
@@ -34,7 +40,7 @@ class Volume:
 
     def in_ras(self) -> "Volume":
         """The same voxels with axes that run to the right, to the front and up, as nearly as they can."""
-        return Volume(*reorient(self.voxels, self.affine, "RAS"))
+        return Volume(*reorient(self.voxels, self.affine, "RAS"), self.modality)
 
 
 def read_volume(path: str | Path, role: str) -> Volume:
@@ -53,18 +59,17 @@ def read_volume(path: str | Path, role: str) -> Volume:
     """
     header = read_header(path, role)
     try:
-        voxels = np.asanyarray(_image(path).dataobj) if is_nibabel_file(path) else _itk_voxels(path)
+        check_container(path)
+        image = open_image(path, f"{role} image {path}") if is_nibabel_file(path) else None
+        voxels = _itk_voxels(path) if image is None else np.asanyarray(image.dataobj)
     except READ_ERRORS as error:
         lines = str(error).strip().splitlines() or ["no further text"]
         raise InputError(
             f"{role} image {path}: expected a complete image, got a truncated or damaged one "
             f"({type(error).__name__}: {lines[0]})"
         ) from error
-    return Volume(voxels.reshape(three_dimensional(voxels.shape, f"{role} image {path}")), header.grid.affine)
-
-
-def _image(path: str | Path) -> Any:
-    return nib.load(path)
+    shape = three_dimensional(voxels.shape, f"{role} image {path}")
+    return Volume(voxels.reshape(shape), header.grid.affine, header.modality)
 
 
 def _itk_voxels(path: str | Path) -> NDArray[np.float32]:

@@ -80,7 +80,7 @@ def check_pair_files(pair: Mapping[str, str], require_overlap: bool = True) -> N
     Raises:
         InputError: the first thing found wrong.
     """
-    headers = {key: read_header(pair[key], key) for key in ("fixed", "moving", *LABEL_KEYS) if key in pair}
+    headers = {key: read_header(pair[key], key, warn=False) for key in ("fixed", "moving", *LABEL_KEYS) if key in pair}
     if require_overlap:
         check_headers(headers["fixed"], headers["moving"])
     for key in LABEL_KEYS:

@@ -31,14 +31,6 @@ def test_doubtful_headers_give_a_warning(tmp_path, caplog, sform, qform, shift, 
     assert text in caplog.text if text else not caplog.text
 
 
-def test_units_other_than_millimetres_give_a_warning(tmp_path, caplog):
-    image = nib.Nifti1Image(volume(), AFFINE)
-    image.header.set_xyzt_units("micron")
-    nib.save(image, tmp_path / "a.nii")
-    read_header(tmp_path / "a.nii", "fixed")
-    assert "its unit is micron" in caplog.text
-
-
 def test_sheared_axes_give_a_warning(tmp_path, caplog):
     sheared = AFFINE.copy()
     sheared[:3, 0] += 0.1 * sheared[:3, 1]
