@@ -10,7 +10,15 @@ from common.geometry.affines import (
     transform_points,
 )
 from common.geometry.fields import carry_ddf, ddf_to_lps, displacement_mm, lengths, lps_to_ddf
-from common.geometry.foreground import background_value, corner_points, differs_from, extreme_points, foreground_mask
+from common.geometry.foreground import (
+    background_value,
+    bulk_range,
+    corner_points,
+    differs_from,
+    extreme_points,
+    foreground_mask,
+    looks_like_ct,
+)
 from common.geometry.grids import Grid, network_grid
 from common.geometry.orientations import ORIENTATIONS, orientation_of, ras_directions, reorient
 from common.geometry.sampling import resample, smooth_for
@@ -19,6 +27,7 @@ __all__ = [
     "ORIENTATIONS",
     "Grid",
     "background_value",
+    "bulk_range",
     "carry_ddf",
     "check_affine",
     "corner_points",
@@ -30,6 +39,7 @@ __all__ = [
     "index_map",
     "is_left_handed",
     "lengths",
+    "looks_like_ct",
     "lps_to_ddf",
     "network_grid",
     "orientation_of",

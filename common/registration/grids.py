@@ -21,6 +21,7 @@ from common.geometry import (
 )
 from common.registration.clock import end_network, stage
 from common.registration.foreground import foreground_points, outside_value
+from common.registration.intensities import range_of, window_for
 from common.spatial.passes import passes_of
 from common.switches import reads_switches
 
@@ -60,6 +61,7 @@ class ToNetworkGridd(Transform):
         smallest: voxels that every axis has at least, 32: what the coarsest level of every network can work with.
         passes: how the network goes over the grid, see ``coarse_to_fine``: its coarsest grid has to satisfy
             ``multiple`` and ``smallest``.
+        window: intensities that become 0 and 1, see ``window_for``; ``auto`` is that of soft tissue for CT.
     """
 
     def __init__(
@@ -70,13 +72,15 @@ class ToNetworkGridd(Transform):
         cube: bool = False,
         smallest: int = 32,
         passes: int | Sequence[int] = (1,),
+        window: Any = "auto",
     ) -> None:
         values = [float(s) for s in (spacing if isinstance(spacing, Sequence) else [spacing])]
         if len(set(values)) != 1:
             raise InputError(f"the network grid is isotropic: expected one spacing in mm, got {values}")
         coarsest = max(passes_of(passes))
         self.spacing, self.multiple, self.smallest = values[0], multiple * coarsest, smallest * coarsest
-        self.shape, self.cube = shape, cube
+        self.shape, self.cube, self.window = shape, cube, window
+        window_for(window, "fixed", True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with ``image``."""
@@ -111,9 +115,11 @@ class ToNetworkGridd(Transform):
 
     def _channel(self, data: dict[Hashable, Any], role: str, grid: Grid, alignment: Any = None) -> Tensor:
         affine, voxels = data[role].affine.numpy(), data[role].as_tensor()
-        low, high = float(voxels.min()), float(voxels.max())  # of the file's own voxels, as the papers scale
-        smooth = smooth_for(voxels, affine, float(grid.spacing[0]))
-        channel = resample(smooth, affine, grid, fill=outside_value(data, role), alignment=alignment)
+        low, high = range_of(data, role, self.window)
+        fill = min(max(outside_value(data, role), low), high)
+        # Before it is interpolated: metal would shine into its surroundings, padding darken the skin.
+        smooth = smooth_for(voxels.clamp(low, high), affine, float(grid.spacing[0]))
+        channel = resample(smooth, affine, grid, fill=fill, alignment=alignment)
         return channel.sub_(low).div_(high - low).clamp_(0.0, 1.0)
 
 

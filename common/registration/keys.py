@@ -36,6 +36,8 @@ KEYS = {
     "moving_foreground": Key(
         "(N, 3) points that span the foreground, RAS mm; until ToNetworkGridd", "foreground.py, once", "foreground.py"
     ),
+    "fixed_range": Key("(2,) intensities that become 0 and 1", "intensities.py, once", "ToNetworkGridd, saver"),
+    "moving_range": Key("(2,) intensities that become 0 and 1", "intensities.py, once", "ToNetworkGridd, saver"),
     "alignment": Key(
         "(4, 4) from fixed's world to moving's, RAS mm; optional",
         "AlignPaird",

@@ -1,5 +1,6 @@
 """Load the images of a pair, as MONAI's dictionary transforms hand them on."""
 
+import logging
 import time
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -9,11 +10,15 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from common.errors import InputError
 from common.images import read_volume
 from common.registration.clock import stage
 from common.registration.keys import LABEL_KEYS
+
+logger = logging.getLogger(__name__)
 
 
 def load_image(path: str, role: str) -> MetaTensor:
@@ -24,16 +29,40 @@ def load_image(path: str, role: str) -> MetaTensor:
         role: what the image is in the pair, for errors.
 
     Returns:
-        (1, X, Y, Z) float32, scaled by the file's slope and intercept, in the file's own axis order. Its meta holds
-        ``affine`` (RAS) and ``filename_or_obj`` only: other entries of a header differ by format and do not collate.
+        (1, X, Y, Z) float32, scaled by the file's slope and intercept, in the file's own axis order. What surrounds the
+        anatomy and is NaN or infinite becomes background. Its meta holds ``affine`` (RAS), ``filename_or_obj`` and
+        ``modality`` only: other entries of a header differ by format and do not collate.
 
     Raises:
         InputError: as ``read_volume``.
     """
     volume = read_volume(path, role)
-    voxels = np.ascontiguousarray(volume.voxels, dtype=np.float32)[None]
+    voxels = without_unknown(np.ascontiguousarray(volume.voxels, dtype=np.float32), f"{role} image {path}")[None]
     affine = torch.from_numpy(volume.affine.copy())
-    return MetaTensor(torch.from_numpy(voxels), affine=affine, meta={"filename_or_obj": str(path)})
+    meta = {"filename_or_obj": str(path), "modality": volume.modality}
+    return MetaTensor(torch.from_numpy(voxels), affine=affine, meta=meta)
+
+
+def without_unknown(voxels: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """Fill what is NaN or infinite and reaches the border: that is how some programs mark the outside of their mask.
+
+    It becomes 0, or the least value where that is below 0, and is said aloud. What lies inside of the anatomy stays.
+
+    Args:
+        voxels: (X, Y, Z).
+        name: for the word.
+    """
+    unknown = ~np.isfinite(voxels)
+    if not unknown.any() or unknown.all():
+        return voxels
+    parts, _ = ndimage.label(unknown)
+    faces = [np.take(parts, side, axis=axis).ravel() for axis in range(3) for side in (0, -1)]
+    outside = np.isin(parts, np.setdiff1d(np.concatenate(faces), [0]))
+    if not outside.any():
+        return voxels
+    value = min(float(voxels[~unknown].min()), 0.0)
+    logger.warning("%s: %d voxels around it are NaN or infinite; they count as background", name, int(outside.sum()))
+    return np.where(outside, np.float32(value), voxels)
 
 
 def _empty(value: Any) -> bool:

@@ -75,7 +75,7 @@ def listed_pairs(
 
 
 def check_pair_files(pair: Mapping[str, str], require_overlap: bool = True) -> None:
-    """Check what can be checked without reading voxels: headers, overlap of the fields of view, label grids.
+    """Check what can be checked without reading voxels: headers and overlap of the fields of view.
 
     Raises:
         InputError: the first thing found wrong.
@@ -83,13 +83,6 @@ def check_pair_files(pair: Mapping[str, str], require_overlap: bool = True) -> N
     headers = {key: read_header(pair[key], key, warn=False) for key in ("fixed", "moving", *LABEL_KEYS) if key in pair}
     if require_overlap:
         check_headers(headers["fixed"], headers["moving"])
-    for key in LABEL_KEYS:
-        image = headers[key.removesuffix("_label")]
-        if key in headers and headers[key].grid.shape != image.grid.shape:
-            raise InputError(
-                f"{key} image {pair[key]}: expected the shape of {image.path}, {image.grid.shape}, "
-                f"got {headers[key].grid.shape}"
-            )
     if "true_field" in pair:
         read_field(pair["true_field"])
 

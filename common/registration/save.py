@@ -19,6 +19,8 @@ from common.registration.clock import stage
 from common.registration.foreground import foreground_of
 from common.registration.grids import grid_of, through
 from common.registration.keys import LABEL_KEYS, PATH_KEYS
+from common.registration.intensities import held
+from common.registration.keys import PATH_KEYS
 from common.registration.measures import (
     PROTOCOL,
     dice_figures,
@@ -131,6 +133,7 @@ class SaveRegistrationd(Transform):
                 "largest_displacement_voxel": float(data["network_max_voxel"]),
             },
             "outside_value": float(data["outside_value"]),
+            "intensity_range": {role: data[f"{role}_range"].tolist() for role in ("fixed", "moving")},
             "similarity": self._similarity(fixed, moving, data, mask),
             "field": field_figures(jacobian, lengths(field), mask),
         }
@@ -157,10 +160,10 @@ class SaveRegistrationd(Transform):
         self, fixed: MetaTensor, moving: MetaTensor, data: dict[Hashable, Any], mask: np.ndarray
     ) -> dict[str, Any]:
         before = through(moving, None, grid_of(fixed), fill=float(data["outside_value"]))
-        target = fixed.as_tensor()[0]
+        target = held(fixed.as_tensor()[0], data, "fixed")
         return {
-            "before": similarity(target, before[0], mask),
-            "after": similarity(target, data["moved"].as_tensor()[0], mask),
+            "before": similarity(target, held(before[0], data, "moving"), mask),
+            "after": similarity(target, held(data["moved"].as_tensor()[0], data, "moving"), mask),
         }
 
     def _finish(self, data: dict[Hashable, Any], metrics: dict[str, Any], path: Path) -> None:

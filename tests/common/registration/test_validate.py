@@ -35,8 +35,8 @@ def constant(values):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (set_voxels(np.nan), "expected finite voxels, got 2 that are NaN or infinite"),
-        (set_voxels(np.inf), "expected finite voxels, got 2 that are NaN or infinite"),
+        (set_voxels(np.nan), "expected finite voxels, got 2 that are NaN or infinite inside of the anatomy: fill them"),
+        (set_voxels(np.inf), "expected finite voxels, got 2 that are NaN or infinite inside of the anatomy: fill them"),
         (constant, r"expected an image that shows something, got a constant one \(every voxel 7\)"),
     ],
 )
@@ -46,6 +46,23 @@ def test_bad_voxels(tmp_path, role, change, text):
     with pytest.raises(InputError, match=text) as caught:
         validated(**paths)
     assert str(caught.value).startswith(f"{role} image {paths[role]}")
+
+
+def test_boxes_that_overlap_and_anatomies_that_do_not(tmp_path):
+    """A slab with a speck behind the other slab: the boxes overlap, no voxel does."""
+    for name, slab in (("f", np.s_[2:6, 4:20, 4:20]), ("m", np.s_[10:16, 4:20, 4:20])):
+        values = np.zeros((24, 24, 24), "f4")
+        values[slab] = 50
+        values[20:22, 18:20, 18:20] = 60 if name == "f" else 0
+        nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / f"{name}.nii")
+    with pytest.raises(InputError, match=r"expected some anatomy in common with fixed image .*, got no voxel"):
+        validated(tmp_path / "f.nii", tmp_path / "m.nii")
+
+
+def test_one_hot_voxel_hides_no_anatomy(tmp_path):
+    paths = {name: make_image(tmp_path / f"{name}.nii", deform=d) for name, d in (("fixed", 0), ("moving", 1))}
+    changed(paths["moving"], lambda values: values.__setitem__((13, 14, 11), 60000))
+    validated(**paths)
 
 
 def test_no_overlap_of_what_is_shown(tmp_path):
@@ -64,7 +81,7 @@ def test_no_overlap_of_what_is_shown(tmp_path):
 @pytest.mark.parametrize(
     ("label", "text"),
     [
-        (np.zeros((5, 5, 5), "u1"), "expected labels on the grid of"),
+        (np.full((26, 29, 23), np.nan, "f4"), "expected whole numbers, got values that are not finite"),
         (np.full((26, 29, 23), 0.5, "f4"), "expected whole numbers, got fractions"),
         (np.full((26, 29, 23), 2**24, "i4"), "expected labels below 2\\^24 .* got 16777216"),
     ],
