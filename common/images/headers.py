@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from common.errors import InputError
 from common.geometry import Grid, check_affine, swap_ras_lps
 from common.images.dicom import check_slices, dicom_files
+from common.images.nifti import ITK_SHEAR as ITK_SHEAR
 from common.images.nifti import affine_of, is_nibabel_file, open_image
 
 #: What the readers raise for files that are no images, are cut short or are damaged.

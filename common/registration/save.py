@@ -18,9 +18,8 @@ from common.machine import command_line, peak_memory_mb, versions
 from common.registration.clock import stage
 from common.registration.foreground import foreground_of
 from common.registration.grids import grid_of, through
+from common.registration.intensities import held, range_of
 from common.registration.keys import LABEL_KEYS, PATH_KEYS
-from common.registration.intensities import held
-from common.registration.keys import PATH_KEYS
 from common.registration.measures import (
     PROTOCOL,
     dice_figures,
@@ -133,7 +132,7 @@ class SaveRegistrationd(Transform):
                 "largest_displacement_voxel": float(data["network_max_voxel"]),
             },
             "outside_value": float(data["outside_value"]),
-            "intensity_range": {role: data[f"{role}_range"].tolist() for role in ("fixed", "moving")},
+            "intensity_range": {role: list(range_of(data, role)) for role in ("fixed", "moving")},
             "similarity": self._similarity(fixed, moving, data, mask),
             "field": field_figures(jacobian, lengths(field), mask),
         }

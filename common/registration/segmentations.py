@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.geometry import Grid, shear_of
-from common.images.nifti import ITK_SHEAR
+from common.images.headers import ITK_SHEAR
 from common.registration.simple_itk import grid_of_image, to_image
 
 SUFFIX = ".seg.nrrd"

@@ -23,7 +23,7 @@ from common.geometry import shear_of
 from common.geometry.affines import Array
 from common.geometry.transforms import Affine, DisplacementField, Transform, compose, parts_of
 from common.images import read_field, save_field
-from common.images.nifti import ITK_SHEAR
+from common.images.headers import ITK_SHEAR
 from common.registration.simple_itk import grid_of_image, matrix_of, to_image
 from common.writing import write_atomically
 
