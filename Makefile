@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo registry-demo label-demo label-tests label-load test browser-tests lint environment clean
+.PHONY: demo registry-demo label-demo label-tests label-load test browser-tests papers-tests accelerator-tests lint environment clean
 
 environment: $(STAMP)
 
@@ -48,6 +48,18 @@ test: $(STAMP)
 browser-tests: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
 	@$(BIN)/python -m pytest tests/browser
+
+# Every row of the papers' tables, three steps each: docs/reproduce/README.md
+papers-tests: $(STAMP)
+	@PAPERS_TESTS=all $(BIN)/python -m pytest tests/bundles/test_papers.py
+
+# Scan and causal convolution against the reference functions of mamba-ssm's and causal-conv1d's source distributions
+accelerator-tests: $(STAMP)
+	@mkdir -p build/sources
+	@CAUSAL_CONV1D_SKIP_CUDA_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE $(BIN)/python -m pip download --quiet --no-deps \
+	  --no-build-isolation --no-binary :all: --dest build/sources causal-conv1d mamba-ssm
+	@for archive in build/sources/*.tar.gz; do tar -xzf $$archive -C build/sources; done
+	@ACCELERATOR_SOURCES=build/sources $(BIN)/python -m pytest tests/common/scan/test_sources.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.switches import reads_switches
+
 
 def window_sum(x: Tensor, width: int, axis: int) -> Tensor:
     """Sum over ``width`` neighbours along one axis, zeros outside, by doubling: 9 = 8 + 1 costs four additions."""
@@ -52,19 +54,22 @@ class _BoxSum(torch.autograd.Function):
         return gradient, None
 
 
+@reads_switches
 class LocalCorrelationLoss(nn.Module):
     """Negative mean of the squared local correlation over cubic windows (Avants et al. 2008; VoxelMorph's NCC).
 
     Args:
         kernel_size: width of the window in voxels, odd; 9 in the papers (MONAI's default is 3).
         smooth_dr: least window-summed variance, as in MONAI: flat windows count as uncorrelated.
+        epsilon_on_product: add ``smooth_dr`` to the product of both variances instead, as VoxelMorph's, XMorpher's and
+            PSMamba-Net's code does. Windows of nearly no contrast, such as noise of 0.001, then count less.
     """
 
-    def __init__(self, kernel_size: int = 9, smooth_dr: float = 1e-5) -> None:
+    def __init__(self, kernel_size: int = 9, smooth_dr: float = 1e-5, epsilon_on_product: bool = False) -> None:
         super().__init__()
         if kernel_size % 2 == 0 or kernel_size < 1:
             raise ValueError(f"LocalCorrelationLoss expects an odd kernel_size, got {kernel_size}")
-        self.kernel_size, self.smooth_dr = kernel_size, smooth_dr
+        self.kernel_size, self.smooth_dr, self.epsilon_on_product = kernel_size, smooth_dr, epsilon_on_product
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """Return the loss of ``pred`` against ``target``, both (B, C, X, Y, Z); -1 is perfect, 0 is unrelated."""
@@ -80,9 +85,13 @@ class LocalCorrelationLoss(nn.Module):
             ).chunk(3)
             t_sum, tt_sum = _BoxSum.apply(torch.cat([target, target * target]), self.kernel_size).chunk(2)
             cross = pt_sum - p_sum * t_sum / volume
-            t_variance = (tt_sum - t_sum * t_sum / volume).clamp_min(self.smooth_dr)
-            p_variance = (pp_sum - p_sum * p_sum / volume).clamp_min(self.smooth_dr)
-            return -(cross * cross / (t_variance * p_variance)).mean()
+            t_variance, p_variance = tt_sum - t_sum * t_sum / volume, pp_sum - p_sum * p_sum / volume
+            if self.epsilon_on_product:
+                # Rounding leaves variances a little below zero, which the authors' code multiplies as they are.
+                product = t_variance.clamp_min(0) * p_variance.clamp_min(0) + self.smooth_dr
+            else:
+                product = t_variance.clamp_min(self.smooth_dr) * p_variance.clamp_min(self.smooth_dr)
+            return -(cross * cross / product).mean()
 
 
 class GradientLoss(nn.Module):

@@ -32,7 +32,7 @@ ARROWS = {
     "data": "images geometry spatial",
     "registration": "refine data images geometry metrics spatial",
     "report": "images geometry spatial",
-    "training": "data images losses metrics spatial",
+    "training": "data images geometry losses metrics spatial",
     "evaluation": "registration data geometry metrics statistics",
     "sample": "",
     "bundle": "registration sample",

@@ -5,7 +5,7 @@ import platform
 import torch
 
 from common.machine import processor, versions
-from common.scan import available_backends, select_backend
+from common.scan import available_backends, causal, select_backend
 from common.scan.selection import read_environment
 from common.scan.selftest import self_test
 
@@ -69,7 +69,10 @@ def _backends(device: str) -> tuple[list[str], bool]:
     choice = select_backend(probe, -torch.ones(16, 16, device=device), torch.zeros(1, 1, 16, 1, device=device))
     said = f"SCAN_BACKEND forces {forced}" if forced else "automatic"
     said += f", {', '.join(sorted(forbidden))} forbidden" if forbidden else ""
-    return [*lines, f"  chosen     {choice} ({said})"], healthy
+    convolution, reason = causal.availability(device)
+    lines.append(f"  chosen     {choice} ({said})")
+    lines.append(f"  causal convolution in front of it: {reason if convolution else f'torch ({reason})'}")
+    return lines, healthy
 
 
 def _tested(name: str, device: str) -> tuple[bool, str]:

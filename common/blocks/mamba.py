@@ -1,7 +1,8 @@
 """The Mamba block (Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, section 3.4).
 
-Differs from the authors' mamba-ssm (Apache-2.0): no CUDA, no causal-conv1d; the scan is ``common.scan.selective_scan``,
-which reads the channel-last tokens as they lie. Parameter names, shapes and initialisation are the authors'.
+Differs from the authors' mamba-ssm (Apache-2.0): the scan is ``common.scan.selective_scan``, which reads the
+channel-last tokens as they lie, and needs no CUDA; causal-conv1d is called where it is there. Parameter names, shapes
+and initialisation are the authors'.
 
     MambaBlock
         in_proj   Linear C -> 2I, first half the signal u, second half the gate z (I = expand * C)
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.scan import MambaWeights, selective_scan, stream_mamba
+from common.scan import MambaWeights, causal_convolution, selective_scan, stream_mamba
 
 STREAM_FROM = 2048  # tokens; below, one pass through the plain block is as fast
 
@@ -65,7 +66,10 @@ class MambaBlock(nn.Module):
         if norm_weight is not None:
             tokens = F.layer_norm(tokens, tokens.shape[-1:], norm_weight, norm_bias, norm_eps)
         u, z = self.in_proj(tokens).chunk(2, dim=-1)  # (B, L, I) each
-        u = F.silu(self.conv1d(u.transpose(1, 2))[..., : tokens.shape[1]])  # (B, I, L)
+        if torch.jit.is_scripting() or torch.jit.is_tracing() or torch.compiler.is_compiling():
+            u = F.silu(self.conv1d(u.transpose(1, 2))[..., : tokens.shape[1]])  # (B, I, L)
+        else:
+            u = self._convolved(u.transpose(1, 2))
         parameters = self.x_proj(u.transpose(1, 2))  # (B, L, R + 2N)
         low, B, C = parameters.split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         delta = F.linear(low, self.dt_proj.weight).transpose(1, 2)  # (B, I, L); the scan adds the bias
@@ -77,6 +81,12 @@ class MambaBlock(nn.Module):
         else:
             y = selective_scan(u, delta, A, B, C, self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True)
         return self.out_proj(y.transpose(1, 2))  # (B, L, C)
+
+    @torch.jit.unused
+    def _convolved(self, u: Tensor) -> Tensor:
+        """Map (B, I, L) to (B, I, L)."""
+        assert self.conv1d.bias is not None
+        return causal_convolution(u, self.conv1d.weight, self.conv1d.bias)
 
     @torch.jit.unused
     def _stream(

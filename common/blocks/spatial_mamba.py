@@ -57,10 +57,10 @@ class GatedConv(nn.Module):
 class SpatialMambaBlock(nn.Module):
     """Gated convolution, Mamba and MLP on a volume of features."""
 
-    def __init__(self, channels: int, d_state: int = 16, d_conv: int = 4, expand: int = 2) -> None:
-        """``channels``: even; the rest as in ``MambaBlock``."""
+    def __init__(self, channels: int, d_state: int = 16, d_conv: int = 4, expand: int = 2, gated: bool = True) -> None:
+        """``channels``: even; ``gated``: False leaves out the convolution in front; the rest as in ``MambaBlock``."""
         super().__init__()
-        self.gated = GatedConv(channels)
+        self.gated = GatedConv(channels) if gated else nn.Identity()
         self.norm = nn.LayerNorm(channels)
         self.mamba = MambaBlock(channels, d_state=d_state, d_conv=d_conv, expand=expand)
         self.mlp1 = nn.Conv3d(channels, 2 * channels, 1)

@@ -11,7 +11,7 @@ import numpy as np
 from common.data.datalist import SECTIONS, file_entries, folder_of, read_datalist, resolve, role_of
 from common.data.points import read_points
 from common.errors import InputError
-from common.geometry import Grid
+from common.geometry import Grid, corner_distance
 from common.images import read_header, read_volume
 
 
@@ -55,20 +55,27 @@ def check_datalist(path: str | Path, read_voxels: bool = True) -> list[Finding]:
     if not present:
         return [Finding("error", str(path), f"expected items under one of {list(SECTIONS)}, got {sorted(content)}")]
     known = {int(value) for value in content.get("labels", {}) if str(value).lstrip("-").isdigit()}
+    grids: dict[str, Grid] = {}
     for section in present:
         for number, item in enumerate(content[section]):
             where = f"{section}[{number}]"
             if not isinstance(item, Mapping):
                 findings.append(Finding("error", where, f"expected an object, got {type(item).__name__}"))
                 continue
-            findings.extend(_check_item(path, section, where, item, known, read_voxels))
+            findings.extend(_check_item(path, section, where, item, known, read_voxels, grids))
     findings.extend(_check_leaks(path, content))
     findings.extend(_check_counts(content))
     return sorted(findings, key=lambda finding: finding.level)
 
 
 def _check_item(
-    path: str | Path, section: str, where: str, item: Mapping[str, Any], known: set[int], read_voxels: bool
+    path: str | Path,
+    section: str,
+    where: str,
+    item: Mapping[str, Any],
+    known: set[int],
+    read_voxels: bool,
+    grids: dict[str, Grid],
 ) -> Iterator[Finding]:
     entries = file_entries(item)
     roles = {role_of(key) for key in entries}
@@ -90,6 +97,11 @@ def _check_item(
         except InputError as error:
             yield Finding("error", where, str(error))
     yield from _check_grids(where, volumes)
+    if SECTIONS[section].items == "subjects" and volumes:
+        grids[where] = next(iter(volumes.values())).grid
+        yield from _check_subjects(where, grids)
+    elif section in ("validation", "registration_val"):
+        yield from _check_sides(where, volumes)
     yield from _check_labels(where, volumes, known)
     yield from _check_keypoints(where, entries, points)
 
@@ -126,6 +138,29 @@ def _check_grids(where: str, volumes: Mapping[str, _Found]) -> Iterator[Finding]
                 yield Finding("error", where, f"{key} has shape {shape}, {first} has {expected}")
             elif not np.allclose(volume.grid.affine, reference.grid.affine, atol=1e-3):
                 yield Finding("error", where, f"{key} and {first} have different affines")
+
+
+def _check_subjects(where: str, grids: Mapping[str, Grid]) -> Iterator[Finding]:
+    """Training reads arrays: all subjects lie on the first one's grid, by their headers too."""
+    (first, reference), grid = next(iter(grids.items())), grids[where]
+    if grid.shape != reference.shape:
+        yield Finding("error", where, f"has shape {grid.shape}, {first} has {reference.shape}: training wants one grid")
+        return
+    apart = corner_distance(reference, grid)
+    if apart > 0.5 * float(grid.spacing.min()):
+        text = f"lies {apart:.1f} mm away from {first} by its header: resample it, or train with --aligned_by arrays"
+        yield Finding("error", where, text)
+
+
+def _check_sides(where: str, volumes: Mapping[str, _Found]) -> Iterator[Finding]:
+    moving, fixed = volumes.get("moving"), volumes.get("fixed")
+    if not moving or not fixed:
+        return
+    same = moving.grid.shape == fixed.grid.shape
+    if not same or corner_distance(fixed.grid, moving.grid) > 0.5 * float(fixed.grid.spacing.min()):
+        yield Finding(
+            "warning", where, "moving and fixed are on two grids: an evaluation takes them, training does not"
+        )
 
 
 def _check_labels(where: str, volumes: Mapping[str, _Found], known: set[int]) -> Iterator[Finding]:

@@ -1,11 +1,10 @@
 """Datalists of the public data sets that the papers used, made from a folder that the user has fetched.
 
-Nothing is downloaded. A recipe knows the split sizes and the label table of a paper, and the file layout where the
-public release has one; files are found by glob patterns, so that another layout needs two options and no code.
+Nothing is downloaded. A recipe knows the splits and the structures of a paper, and the file layout where the public
+release has one; files are found by glob patterns, so that another layout needs two options and no code.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -13,47 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from common.data.label_sets import find_label_set
+from common.data.preparation import Preparation, prepare
 from common.errors import InputError
-from common.images import read_volume, save_volume
 from common.writing import save_json
 
-_LPBA40 = [*range(21, 35), *range(41, 51), *range(61, 69), *range(81, 93), 101, 102, 121, 122, *range(161, 167)]
-_DKT = [n + side for side in (1000, 2000) for n in (2, 3, *range(5, 32), 34, 35)]
-_MERGED = {41: 2, 42: 3, 43: 4, 46: 7, 47: 8, 49: 10, 50: 11, 51: 12, 52: 13, 53: 17, 54: 18, 58: 26, 60: 28}
-_SIXTEEN = (2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 26, 28)
-_FREESURFER = {
-    2: "white matter",
-    3: "cortex",
-    4: "lateral ventricle",
-    7: "cerebellar white matter",
-    8: "cerebellar cortex",
-    10: "thalamus",
-    11: "caudate",
-    12: "putamen",
-    13: "pallidum",
-    14: "3rd ventricle",
-    15: "4th ventricle",
-    16: "brain stem",
-    17: "hippocampus",
-    18: "amygdala",
-    26: "accumbens",
-    28: "ventral diencephalon",
-}
-_ABDOMEN = (
-    "spleen",
-    "right kidney",
-    "left kidney",
-    "gallbladder",
-    "oesophagus",
-    "liver",
-    "stomach",
-    "aorta",
-    "inferior vena cava",
-    "portal and splenic vein",
-    "pancreas",
-    "adrenal gland (12)",
-    "adrenal gland (13)",
-)
+PAIRS = ("disjoint", "ordered", "atlas")
 
 
 @dataclass(frozen=True)
@@ -61,68 +25,120 @@ class Recipe:
     """What a paper says about a data set.
 
     Attributes:
+        labels: name of the structures that count, see ``LABEL_SETS``.
+        split: numbers of training, validation and test subjects, in the order of the sorted names.
         images: modality -> glob pattern below the folder; empty where the release has no fixed layout.
         label: glob pattern of the label maps.
-        labels: value -> name of the structures that count, after ``table``.
-        table: source value -> value; other values become 0. Empty: the files are used as they are.
-        split: numbers of training, validation and test subjects, in the order of the sorted names.
-        all_pairs: test every ordered pair (LPBA40, Mindboggle) instead of disjoint ones.
+        parts: section -> words, one of which is in the path of its subjects' files, where a paper splits by site.
+        pairs: ``disjoint``: two subjects each, shuffled as MambaMorph's test script does. ``ordered``: all of two
+            subjects. ``atlas``: every subject to the first one.
         moving: modality of the moving image.
         fixed: modality of the fixed image.
     """
 
-    labels: Mapping[int, str]
+    labels: str
     split: tuple[int, int, int]
     images: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
-    table: Mapping[int, int] = field(default_factory=dict)
-    all_pairs: bool = False
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    pairs: str = "disjoint"
     moving: str = "t1"
     fixed: str = "t1"
 
 
-_SIXTEEN_TABLE = {**{n: n for n in _SIXTEEN}, **_MERGED}
-_SIXTEEN_NAMES = {n: _FREESURFER[n] for n in _SIXTEEN}
 RECIPES: dict[str, Recipe] = {
-    # MambaMorph and VMambaMorph: sides merged to 16 regions (which ones is inferred; the paper gives the number).
-    "sr_reg": Recipe(_SIXTEEN_NAMES, (150, 10, 20), table=_SIXTEEN_TABLE, fixed="ct"),
-    "ixi": Recipe(_SIXTEEN_NAMES, (427, 50, 100), table=_SIXTEEN_TABLE, fixed="t2"),
-    # The release of neurite: one folder a subject, 35 structures, aligned and skull-stripped.
-    "oasis": Recipe(
-        {n: f"structure {n}" for n in range(1, 36)},
-        (351, 50, 49),
-        images={"t1": "OASIS_*/aligned_norm.nii.gz"},
-        label="OASIS_*/aligned_seg35.nii.gz",
+    # Folders and names as the authors' scripts read them.
+    "sr_reg": Recipe(
+        "freesurfer_16",
+        (150, 10, 20),
+        {"t1": "volumes*/*_mr.nii.gz", "ct": "volumes*/*_ct.nii.gz"},
+        "seg*/*.nii.gz",
+        fixed="ct",
     ),
-    # PSMamba-Net: 54 regions, cerebellum (181) and brain stem (182) left out.
-    "lpba40": Recipe({n: f"LPBA {n}" for n in _LPBA40}, (30, 0, 10), all_pairs=True),
-    # 62 cortical regions of the DKT protocol, numbered 1..62 because the files' numbers need 16 bits.
+    "ixi": Recipe("freesurfer_16", (427, 50, 100), fixed="t2"),
+    # neurite's release: one folder a subject, aligned and skull-stripped. CAMLMorph's split of 450 is not known.
+    "oasis": Recipe(
+        "oasis_28",
+        (351, 50, 49),
+        {"t1": "OASIS_*/aligned_norm.nii.gz"},
+        "OASIS_*/aligned_seg35.nii.gz",
+        pairs="atlas",
+    ),
+    "lpba40": Recipe("lpba40_54", (30, 0, 10), pairs="ordered"),
     "mindboggle": Recipe(
-        {i + 1: f"DKT {n}" for i, n in enumerate(_DKT)},
+        "mindboggle_62",
         (42, 0, 20),
-        table={n: i + 1 for i, n in enumerate(_DKT)},
-        all_pairs=True,
+        parts={"training": ("NKI-RS-22", "NKI-TRT-20"), "test": ("OASIS-TRT-20",)},
+        pairs="ordered",
     ),
     # Learn2Reg's release.
     "abdomen_ct_ct": Recipe(
-        {i + 1: name for i, name in enumerate(_ABDOMEN)},
+        "abdomen_13",
         (24, 0, 6),
-        images={"ct": "imagesTr/AbdomenCTCT_*.nii.gz"},
-        label="labelsTr/AbdomenCTCT_*.nii.gz",
-        all_pairs=True,
+        {"ct": "imagesTr/AbdomenCTCT_*.nii.gz"},
+        "labelsTr/AbdomenCTCT_*.nii.gz",
+        pairs="ordered",
         moving="ct",
         fixed="ct",
     ),
+    # ViT-V-Net's own T1 images are in-house: FreeSurfer's aseg of whoever has others.
+    "freesurfer_t1": Recipe("freesurfer_29", (182, 26, 52), pairs="ordered"),
 }
 
 
-def remap(label: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
-    """Replace label values by ``table``; values that it does not name become 0. Returns uint8."""
-    values = np.round(np.asarray(label)).astype(np.int64)
-    look_up = np.zeros(max(int(values.max()), *table) + 1, np.uint8)
-    for source, target in table.items():
-        look_up[source] = target
-    return look_up[np.clip(values, 0, None)]
+def make_datalist(
+    dataset: str,
+    folder: str,
+    output: str,
+    images: Mapping[str, str] | None = None,
+    label: str = "",
+    *,
+    labels: str = "",
+    pairs: str = "",
+    split: Sequence[int] | None = None,
+    preparation: Preparation | None = None,
+) -> dict[str, Any]:
+    """Write the datalist of a public data set that lies in ``folder``.
+
+    Args:
+        dataset: a key of ``RECIPES``.
+        folder: where the user has put the files.
+        output: the JSON file; what is prepared goes to the folder ``<output without .json>_files`` beside it.
+        images: modality -> glob pattern, instead of the recipe's.
+        label: glob pattern of the label maps, instead of the recipe's.
+        labels: name of a label set, instead of the recipe's.
+        pairs: one of ``PAIRS``, instead of the recipe's.
+        split: numbers of training, validation and test subjects, instead of the recipe's.
+        preparation: what is done to the volumes; label values are always brought to those of the label set.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: unknown data set, label set or pairs, or files are missing.
+    """
+    if dataset not in RECIPES:
+        raise InputError(f"expected a data set among {sorted(RECIPES)}, got {dataset!r}")
+    recipe, target, source = RECIPES[dataset], Path(output).resolve(), Path(folder).resolve()
+    if (pairs or recipe.pairs) not in PAIRS:
+        raise InputError(f"pairs: expected one of {', '.join(PAIRS)}, got {pairs!r}")
+    patterns = dict(images or recipe.images) or dict.fromkeys({recipe.moving: "", recipe.fixed: ""}, "")
+    subjects = _subjects(source, patterns, label or recipe.label, (preparation or Preparation()).masks)
+    sections = _sections(subjects, recipe, tuple(split or recipe.split), source)
+    chosen = find_label_set(labels or recipe.labels)
+    done = prepare(subjects, chosen.table, preparation or Preparation(), target.parent / f"{target.stem}_files")
+    rows = {name: [done[n] for n in members] for name, members in sections.items()}
+    how, sides = pairs or recipe.pairs, (recipe.moving, recipe.fixed)
+    atlas = (rows["training"] or rows["test"])[0]
+    content = {
+        "name": dataset,
+        "labels": {"0": "background", **{str(value): name for value, name in chosen.names.items()}},
+        "training": rows["training"],
+        "validation": _pairs(rows["validation"] or rows["test"], how, sides, atlas),
+        "test": _pairs(rows["test"], how, sides, atlas),
+    }
+    save_json(content, target)
+    return content
 
 
 def _find(folder: Path, pattern: str, what: str) -> list[Path]:
@@ -134,81 +150,61 @@ def _find(folder: Path, pattern: str, what: str) -> list[Path]:
     return found
 
 
-def _subjects(folder: Path, images: Mapping[str, str], label: str) -> list[dict[str, Any]]:
-    columns = {name: _find(folder, pattern, name) for name, pattern in images.items()}
-    columns["label"] = _find(folder, label, "label")
+def _subjects(folder: Path, images: Mapping[str, str], label: str, masks: Sequence[str]) -> list[dict[str, Path]]:
+    patterns = {**images, "label": label, **{f"mask{n}": mask for n, mask in enumerate(masks)}}
+    columns = {name: _find(folder, pattern, name) for name, pattern in patterns.items()}
     counts = {name: len(paths) for name, paths in columns.items()}
     if len(set(counts.values())) != 1:
         raise InputError(f"{folder}: expected one file of each kind a subject, found {counts}")
-    rows = zip(*columns.values(), strict=True)
-    return [{"id": f"s{number:03d}", **dict(zip(columns, row, strict=True))} for number, row in enumerate(rows, 1)]
+    if len(columns["label"]) < 3:
+        raise InputError(f"{folder}: expected at least 3 subjects, found {len(columns['label'])}")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _pairs(subjects: list[dict[str, Any]], recipe: Recipe) -> list[dict[str, str]]:
-    chosen = permutations(subjects, 2) if recipe.all_pairs else zip(subjects[::2], subjects[1::2], strict=False)
+def _sections(
+    subjects: Sequence[Mapping[str, Path]], recipe: Recipe, split: tuple[int, ...], folder: Path
+) -> dict[str, list[int]]:
+    """Numbers of the subjects of each section."""
+    if recipe.parts and split == recipe.split:
+        names = [subject["label"].relative_to(folder).as_posix() for subject in subjects]
+        found = {
+            s: [n for n, name in enumerate(names) if any(w in name for w in words)] for s, words in recipe.parts.items()
+        }
+        if all(found.values()):
+            return {"validation": [], **found}
+    first, second = _split_sizes(split, len(subjects))
+    numbers = list(range(len(subjects)))
+    return {"training": numbers[:first], "validation": numbers[first:second], "test": numbers[second:]}
+
+
+def _split_sizes(split: Sequence[int], count: int) -> tuple[int, int]:
+    """Return the ends of training and validation; another number of subjects is split in the same proportion."""
+    if len(split) != 3 or min(split) < 0 or sum(split) == 0:
+        raise InputError(f"split: expected numbers of training, validation and test subjects, got {list(split)}")
+    first = round(count * split[0] / sum(split))
+    second = first + round(count * split[1] / sum(split))
+    if split[0]:
+        first = max(1, first)
+    return (first, max(first, min(count - 1, second))) if split[2] else (first, second)
+
+
+def _pairs(
+    subjects: Sequence[Mapping[str, str]], how: str, sides: tuple[str, str], atlas: Mapping[str, str]
+) -> list[dict[str, str]]:
+    moving, fixed = sides
+    chosen: Any = permutations(subjects, 2)
+    if how == "atlas":
+        chosen = [(subject, atlas) for subject in subjects if subject is not atlas]
+    elif how == "disjoint":
+        order = np.random.RandomState(0).permutation(len(subjects))  # as MambaMorph's test script draws its pairs
+        chosen = [(subjects[a], subjects[b]) for a, b in zip(order[::2], order[1::2], strict=False)]
     return [
         {
-            "moving": first[recipe.moving],
-            "fixed": second[recipe.fixed],
+            "moving": first[moving],
+            "fixed": second[fixed],
             "moving_label": first["label"],
             "fixed_label": second["label"],
-            "kind": f"{recipe.moving}-{recipe.fixed}",
+            "kind": f"{moving}-{fixed}",
         }
         for first, second in chosen
     ]
-
-
-def make_datalist(
-    dataset: str, folder: str, output: str, images: Mapping[str, str] | None = None, label: str = ""
-) -> dict[str, Any]:
-    """Write the datalist of a public data set that lies in ``folder``.
-
-    Args:
-        dataset: a key of ``RECIPES``.
-        folder: where the user has put the files.
-        output: the JSON file; remapped labels go to the folder ``<output without .json>_labels`` beside it.
-        images: modality -> glob pattern, instead of the recipe's.
-        label: glob pattern of the label maps, instead of the recipe's.
-
-    Returns:
-        What was written.
-
-    Raises:
-        InputError: unknown data set, or files are missing.
-    """
-    if dataset not in RECIPES:
-        raise InputError(f"expected a data set among {sorted(RECIPES)}, got {dataset!r}")
-    recipe, target = RECIPES[dataset], Path(output).resolve()
-    patterns = dict(images or recipe.images) or dict.fromkeys({recipe.moving: "", recipe.fixed: ""}, "")
-    subjects = _subjects(Path(folder).resolve(), patterns, label or recipe.label)
-    if len(subjects) < 3:
-        raise InputError(f"{folder}: expected at least 3 subjects, found {len(subjects)}")
-    if recipe.table:
-        _write_remapped(subjects, recipe.table, target.parent / f"{target.stem}_labels")
-    rows = [{key: str(value) for key, value in subject.items()} for subject in subjects]
-    first, second = _split_sizes(recipe.split, len(rows))
-    content = {
-        "name": dataset,
-        "labels": {"0": "background", **{str(value): name for value, name in recipe.labels.items()}},
-        "training": rows[:first],
-        "validation": _pairs(rows[first:second] or rows[:2], recipe),
-        "test": _pairs(rows[second:], recipe),
-    }
-    save_json(content, target)
-    return content
-
-
-def _split_sizes(split: tuple[int, int, int], count: int) -> tuple[int, int]:
-    """Return the ends of training and validation; another number of subjects is split in the same proportion."""
-    total = sum(split)
-    first = max(1, round(count * split[0] / total))
-    return first, min(count - 1, first + round(count * split[1] / total))
-
-
-def _write_remapped(subjects: list[dict[str, Any]], table: Mapping[int, int], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for subject in subjects:
-        source = read_volume(subject["label"], "label")
-        name = re.sub(r"\W", "_", subject["id"])
-        subject["label"] = folder / f"{name}.nii.gz"
-        save_volume(remap(source.voxels, table), source.affine, subject["label"], np.uint8)

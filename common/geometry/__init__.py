@@ -19,7 +19,7 @@ from common.geometry.foreground import (
     foreground_mask,
     looks_like_ct,
 )
-from common.geometry.grids import Grid, network_grid
+from common.geometry.grids import Grid, corner_distance, network_grid
 from common.geometry.orientations import ORIENTATIONS, orientation_of, ras_directions, reorient
 from common.geometry.sampling import resample, smooth_for
 
@@ -30,6 +30,7 @@ __all__ = [
     "bulk_range",
     "carry_ddf",
     "check_affine",
+    "corner_distance",
     "corner_points",
     "ddf_to_lps",
     "differs_from",

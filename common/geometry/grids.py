@@ -28,6 +28,18 @@ class Grid:
         return spacing_of(self.affine)
 
 
+def corner_distance(first: Grid, second: Grid) -> float:
+    """Return by how many mm two grids put the same index apart at most: the largest distance of the eight corners.
+
+    >>> shifted = np.diag([2.0, 2.0, 2.0, 1.0])
+    >>> shifted[0, 3] = 40.0
+    >>> corner_distance(Grid((8, 8, 8), np.diag([2.0, 2.0, 2.0, 1.0])), Grid((8, 8, 8), shifted))
+    40.0
+    """
+    corners = (corner_points(first.shape, grid.affine) for grid in (first, second))
+    return float(np.linalg.norm(np.subtract(*corners), axis=1).max())
+
+
 def network_grid(
     fixed: Grid,
     fixed_points: Array,

@@ -28,12 +28,15 @@ from common.blocks.conv import channels_last
 from common.blocks.head import DisplacementHead
 from common.blocks.spatial_mamba import ConvInstanceNorm, SpatialMambaBlock
 from common.blocks.squeeze_excitation import SqueezeExcitation
+from common.blocks.vit import TransformerLayer
+from common.errors import InputError
 from common.networks.contract import check_pair_shape
 from common.spatial import compose, integrate, warp
 from common.switches import reads_switches
 
 LEVELS = 5
 MULTIPLE, SMALLEST = 16, 32
+BLOCKS = ("smb", "mamba", "transformer", "none")
 
 
 class StemConv(nn.Module):
@@ -90,18 +93,37 @@ class Projection(nn.Module):
         return normed.permute(0, 4, 1, 2, 3)
 
 
+class TokenTransformer(nn.Module):
+    """A transformer layer over all voxels of a level: what the paper's table 4 puts in the place of the Mamba block."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer = TransformerLayer(channels, 2 * channels, max(1, channels // 32), dropout=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) -> (B, C, X, Y, Z)."""
+        return self.layer(x.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
 class ResidualField(nn.Module):
     """From the features of both images at one level to the field that is still missing, in voxels of that level."""
 
-    def __init__(self, channels: int, d_state: int, d_conv: int, expand: int) -> None:
+    def __init__(self, channels: int, block: str, d_state: int, d_conv: int, expand: int) -> None:
         super().__init__()
-        self.mamba = SpatialMambaBlock(2 * channels, d_state, d_conv, expand)
+        self.mamba = _block(block, 2 * channels, d_state, d_conv, expand)
         self.conv = ConvInstanceNorm(2 * channels, channels)
         self.head = DisplacementHead(channels)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """Twice (B, C, X, Y, Z) -> (B, 3, X, Y, Z)."""
         return self.head(self.conv(self.mamba(torch.cat([fixed, moving], dim=1))))
+
+
+def _block(name: str, channels: int, d_state: int, d_conv: int, expand: int) -> nn.Module:
+    """What mixes the voxels of a level, by the names of the paper's table 4."""
+    if name in ("smb", "mamba"):
+        return SpatialMambaBlock(channels, d_state, d_conv, expand, gated=name == "smb")
+    return TokenTransformer(channels) if name == "transformer" else nn.Identity()
 
 
 @reads_switches
@@ -115,6 +137,8 @@ class PSMambaNet(nn.Module):
         d_conv: int = 4,
         expand: int = 2,
         bottom_iterations: int = 3,
+        bottom_block: str = "smb",
+        decoder_block: str = "smb",
         diffeomorphic: bool = False,
         integration_steps: int = 7,
         constant_gate: bool = True,
@@ -128,12 +152,23 @@ class PSMambaNet(nn.Module):
             d_conv: length of the scans' causal convolutions.
             expand: inner width of the Mamba blocks over their width.
             bottom_iterations: passes of the deepest decoder block, each on the features warped by the field so far.
+            bottom_block: of the deepest level: ``smb`` (gated convolution, then Mamba), ``mamba`` (without the
+                convolution), ``transformer`` or ``none``; the rows of the paper's table 4. How its plain Mamba and its
+                transformer are made is not said: here Mamba keeps norm and MLP, and the transformer is one pre-norm
+                layer of as wide an MLP with heads of 32 channels.
+            decoder_block: of the other levels: ``smb`` or ``none``, which leaves the convolution in front of the head.
             diffeomorphic: integrate every level's field, with the encoder that goes with it.
             integration_steps: squarings of that integration.
             constant_gate: as published; False lets the first stage's channel gate learn.
             checkpointing: recompute encoder stages and decoder blocks in the backward pass.
+
+        Raises:
+            InputError: no such block.
         """
         super().__init__()
+        for key, value, known in (("bottom", bottom_block, BLOCKS), ("decoder", decoder_block, ("smb", "none"))):
+            if value not in known:
+                raise InputError(f"{key}_block: expected one of {', '.join(known)}, got {value!r}")
         self.bottom_iterations, self.checkpointing = bottom_iterations, checkpointing
         self.integration_steps = integration_steps if diffeomorphic else 0
         widths = [2 * base_channels * 2**i for i in range(LEVELS)]
@@ -141,7 +176,12 @@ class PSMambaNet(nn.Module):
         levels = {str(level + 1): width for level, width in enumerate(widths)}
         self.projections = nn.ModuleDict({level: Projection(width) for level, width in levels.items()})
         self.decoder = nn.ModuleDict(
-            {level: ResidualField(width, d_state, d_conv, expand) for level, width in levels.items()}
+            {
+                level: ResidualField(
+                    width, bottom_block if level == str(LEVELS) else decoder_block, d_state, d_conv, expand
+                )
+                for level, width in levels.items()
+            }
         )
 
     def _residual(self, level: int, fixed: Tensor, moving: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from common.data.augment import chance, random_deformation, random_field, smooth_noise, uniform
+from common.errors import InputError
 from common.switches import reads_switches
 
 
@@ -18,18 +19,24 @@ class Augmentation:
     Attributes:
         deformation: strength of the random deformation of each side in voxels, 0 for none.
         deformation_chance: share of the volumes that are deformed.
-        flip: mirror both sides along the first axis in half of the pairs.
+        flip: mirror both sides of a pair.
+        flip_axes: along these axes, each in half of the pairs: 0 is left to right; ViT-V-Net's authors take all three.
         intensity: strength of the gamma, bias and noise augmentation of seen images, 0 for none.
     """
 
     deformation: float = 0.0
     deformation_chance: float = 0.6
     flip: bool = False
+    flip_axes: Sequence[int] = (0,)
     intensity: float = 0.0
 
-    def mirrors(self, generator: torch.Generator) -> bool:
-        """Draw whether a pair is mirrored."""
-        return self.flip and chance(generator, 0.5)
+    def __post_init__(self) -> None:
+        if not set(self.flip_axes) <= {0, 1, 2}:
+            raise InputError(f"flip_axes: expected some of 0, 1 and 2, got {list(self.flip_axes)}")
+
+    def mirrors(self, generator: torch.Generator) -> list[int]:
+        """Draw the axes along which a pair is mirrored."""
+        return [axis for axis in self.flip_axes if chance(generator, 0.5)] if self.flip else []
 
     def field(self, shape: Sequence[int], generator: torch.Generator) -> Tensor | None:
         """Draw the field (1, 3, X, Y, Z) in voxels that deforms one side, or none."""

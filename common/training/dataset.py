@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from common.data.augment import deform, uniform
+from common.data.augment import deform
 from common.errors import InputError
 from common.switches import reads_switches
 from common.training.augmentation import Augmentation, SamePerson
 from common.training.fine import Fine
+from common.training.pairing import check_pairing, paired
 from common.training.views import Side, Views
 from common.training.volumes import Subject
 from common.training.windows import check_window, random_corner
@@ -19,7 +20,7 @@ from common.training.windows import check_window, random_corner
 
 @reads_switches
 class RegistrationPairs(Dataset):
-    """Pairs drawn with replacement from subjects; item ``n`` is a pure function of ``(seed, n)``.
+    """Pairs of subjects; item ``n`` is a pure function of ``(seed, n)``.
 
     Items hold what ``Views.item`` gives; where some pairs are of one person also ``true_ddf`` (3, X, Y, Z) in voxels
     and ``true_known`` (1 or 0); fine items, whose images are deformed only in pairs of one person, also ``window`` and
@@ -32,6 +33,7 @@ class RegistrationPairs(Dataset):
         seed: of everything random.
         augmentation: random variation of the subjects.
         same_person: pairs whose two sides are one subject.
+        pairing: which two subjects an item shows, see ``common.training.pairing``.
         crop: sides of a window, drawn at random for each pair, that the item holds instead of the whole grid: a step
             costs less, in proportion. ``None`` gives the whole grid.
         fine: which items are on a finer grid.
@@ -50,6 +52,7 @@ class RegistrationPairs(Dataset):
         seed: int = 0,
         augmentation: Augmentation | None = None,
         same_person: SamePerson | None = None,
+        pairing: str = "drawn",
         crop: Sequence[int] | None = None,
         fine: Fine | None = None,
         batch_size: int = 1,
@@ -61,6 +64,7 @@ class RegistrationPairs(Dataset):
         self.device, self.views, self.length, self.seed = torch.device(device), views, length, seed
         self.subjects = [subject.to(self.device) for subject in data]
         self.augmentation, self.same_person = augmentation or Augmentation(), same_person or SamePerson()
+        self.pairing = check_pairing(pairing)
         if crop:
             check_window("crop", crop, data[0].shape)
         self.crop, self.batch_size = crop, batch_size
@@ -74,7 +78,7 @@ class RegistrationPairs(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         generator = torch.Generator(self.device).manual_seed((self.seed * 1_000_003 + index) % (2**63))
         contrast = self.views.drawn(generator)
-        first, second = (int(uniform(generator, 0, len(self.subjects))) for _ in range(2))
+        first, second = paired(self.pairing, index, len(self.subjects), self.seed, generator)
         flip = self.augmentation.mirrors(generator)
         is_fine = self.fine.drawn(index // self.batch_size, self.seed)
         subjects = self.fine.subjects if is_fine and self.fine.subjects else self.subjects
@@ -116,13 +120,13 @@ class RegistrationPairs(Dataset):
         return {key: value[window] if value.dim() == 4 else value for key, value in item.items()}
 
 
-def transformed(subject: Subject, flip: bool, field: Tensor | None) -> Side:
-    """Return a subject's images (1, X, Y, Z) in [0, 1] and label map, mirrored and deformed by a field or neither."""
+def transformed(subject: Subject, flip: Sequence[int], field: Tensor | None) -> Side:
+    """Return a subject's images (1, X, Y, Z) in [0, 1] and label map, mirrored along axes and deformed by a field."""
     names, label = list(subject.images), subject.label
     images = torch.stack([subject.images[name] for name in names])
     if flip:
-        images = images.flip(1)
-        label = None if label is None else label.flip(0)
+        images = images.flip([axis + 1 for axis in flip])
+        label = None if label is None else label.flip(list(flip))
     images = images.float() / 255.0
     if field is not None:
         spare = label if label is not None else torch.zeros_like(images[0], dtype=torch.uint8)

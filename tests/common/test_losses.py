@@ -79,3 +79,19 @@ def test_soft_dice_draws_classes_in_training_only_and_repeats_with_the_seed() ->
 def test_soft_dice_of_an_absent_class_is_zero_not_nan() -> None:
     empty = torch.zeros(1, 1, 3, 3, 3)
     assert float(SoftDiceLoss([1])(empty, empty)) == 0.0
+
+
+def test_epsilon_on_the_product_is_the_authors_formula() -> None:
+    """VoxelMorph's NCC, written out with plain convolutions of ones."""
+    first, second = 0.001 * torch.rand(1, 1, 12, 13, 14), 0.01 * torch.rand(1, 1, 12, 13, 14)
+    ones, volume = torch.ones(1, 1, 9, 9, 9, dtype=torch.float64), 9**3
+
+    def total(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv3d(x.double(), ones, padding=4)
+
+    cross = total(first * second) - total(first) * total(second) / volume
+    variances = [total(x * x) - total(x) ** 2 / volume for x in (first, second)]
+    expected = -(cross**2 / (variances[0] * variances[1] + 1e-5)).mean()
+    found = LocalCorrelationLoss(9, epsilon_on_product="true")(first, second)
+    assert float(found) == pytest.approx(float(expected), rel=1e-3)
+    assert float(LocalCorrelationLoss(9)(first, second)) != pytest.approx(float(expected), rel=1e-2)

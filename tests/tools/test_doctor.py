@@ -15,6 +15,7 @@ def test_prints_devices_versions_and_every_backend(capsys):
     assert f"torch            {torch.__version__}" in text
     for name, (available, reason) in available_backends("cpu").items():
         assert f"{name:<10} {'available' if available else 'unavailable'}" in text and reason in text
+    assert "causal convolution in front of it: torch (causal-conv1d computes on NVIDIA GPUs only" in text
     assert "self-test    passed: largest relative error" in text and "chosen" in text
 
 

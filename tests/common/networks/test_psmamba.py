@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from common.errors import InputError
 from common.networks.psmamba import PSMambaNet
 from tests.common.networks import contract
 from tests.parity import check_parity
@@ -75,3 +76,33 @@ def test_checkpointing_changes_no_gradient():
 
 def test_refuses_volumes_that_do_not_fit():
     contract.check_bad_pairs(PSMambaNet(**TINY), [(1, 2, 16, 32, 32), (1, 2, 40, 32, 32), (1, 1, 32, 32, 32)])
+
+
+#: Table 4: (bottom block, decoder block) -> parameters; the paper gives no counts.
+TABLE_4 = {
+    ("none", "none"): 2_107_607,
+    ("transformer", "none"): 2_634_711,
+    ("mamba", "none"): 2_808_791,
+    ("smb", "none"): 6_823_767,
+    ("none", "smb"): 3_691_887,
+    ("transformer", "smb"): 4_218_991,
+    ("mamba", "smb"): 4_393_071,
+    ("smb", "smb"): 8_408_047,
+}
+
+
+@pytest.mark.parametrize(("blocks", "count"), TABLE_4.items(), ids=str)
+def test_the_modules_of_table_4_are_switches(blocks, count):
+    bottom, decoder = blocks
+    network = PSMambaNet(bottom_block=bottom, decoder_block=decoder)
+    assert sum(p.numel() for p in network.parameters()) == count
+    small = contract.scramble(PSMambaNet(**TINY, bottom_block=bottom, decoder_block=decoder), SCALE)
+    ddf = small(contract.random_pair(TINY_SHAPE))
+    assert ddf.shape == (1, 3, *TINY_SHAPE) and ddf.any() and torch.isfinite(ddf).all()
+
+
+def test_an_unknown_block_is_refused():
+    with pytest.raises(InputError, match="bottom_block: expected one of smb, mamba, transformer, none, got 'gru'"):
+        PSMambaNet(bottom_block="gru")
+    with pytest.raises(InputError, match="decoder_block: expected one of smb, none, got 'transformer'"):
+        PSMambaNet(decoder_block="transformer")

@@ -21,7 +21,7 @@ def test_shares_are_kept() -> None:
     some, sure = Augmentation(deformation=1.0, deformation_chance=0.3, flip=True), SamePerson(share=1.0)
     fields = [some.field((8, 8, 8), generator(seed)) for seed in range(100)]
     assert 15 < sum(field is not None for field in fields) < 45
-    assert 35 < sum(some.mirrors(generator(seed)) for seed in range(100)) < 65
+    assert 35 < sum(some.mirrors(generator(seed)) == [0] for seed in range(100)) < 65
     assert all(sure.drawn(generator(seed)) for seed in range(20))
 
 
@@ -47,3 +47,13 @@ def test_switches_are_read_as_people_write_them(value: bool, expected: bool) -> 
         Augmentation(flip="sometimes")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="SamePerson's share to be a number, got the text 'half'"):
         SamePerson(share="half")  # type: ignore[arg-type]
+
+
+def test_each_of_the_axes_is_mirrored_in_half_of_the_pairs() -> None:
+    every = Augmentation(flip=True, flip_axes=[0, 1, 2])
+    found = [tuple(every.mirrors(generator(seed))) for seed in range(200)]
+    assert len(set(found)) == 8  # one axis says nothing about another
+    for axis in range(3):
+        assert 70 < sum(axis in axes for axes in found) < 130
+    with pytest.raises(InputError, match=r"flip_axes: expected some of 0, 1 and 2, got \[3\]"):
+        Augmentation(flip=True, flip_axes=[3])

@@ -8,7 +8,7 @@ from common.data.shapes import ShapePairs
 from common.errors import InputError
 from common.spatial import warp
 from common.training.augmentation import Augmentation, SamePerson
-from common.training.dataset import RegistrationPairs
+from common.training.dataset import RegistrationPairs, transformed
 from common.training.fine import Fine
 from common.training.grid import TrainingGrid
 from common.training.views import Views
@@ -193,3 +193,17 @@ def test_wrong_options_are_named(subjects: list[Subject]) -> None:
         pairs_of(subjects, fine=Fine(subjects, 0.5, [8, 8, 24]))
     bare = [Subject("x", subjects[0].images, None)]
     assert "moving_label" not in pairs_of(bare, "t1-t1", augmentation=Augmentation(deformation=1.0))[0]
+
+
+def test_a_flip_along_all_axes_turns_images_and_labels_alike(subjects: list[Subject]) -> None:
+    images, label = transformed(subjects[0], [0, 2], None)
+    assert torch.equal(images["t1"][0], subjects[0].images["t1"].flip(0, 2).float() / 255)
+    assert label is not None and subjects[0].label is not None and torch.equal(label, subjects[0].label.flip(0, 2))
+
+
+def test_an_epoch_of_ordered_pairs_shows_every_pair_once(subjects: list[Subject]) -> None:
+    pairs = pairs_of(subjects, "t1-t1", pairing="ordered")
+    seen = {
+        (tuple(pairs[n]["moving"].flatten().tolist()), tuple(pairs[n]["fixed"].flatten().tolist())) for n in range(6)
+    }
+    assert len(seen) == 6 and all(moving != fixed for moving, fixed in seen)
