@@ -50,27 +50,32 @@ def summarise(scores: Scores) -> list[dict[str, Any]]:
     return rows
 
 
-def paired_t_tests(scores: Scores, reference: str | None = None, alpha: float = 0.05) -> list[dict[str, Any]]:
-    """Two-sided paired t-tests with Bonferroni correction.
+def paired_t_tests(scores: Scores, ours: Sequence[str] = (), alpha: float = 0.05) -> list[dict[str, Any]]:
+    """Two-sided paired t-tests with Bonferroni correction for as many tests as are made.
 
     Args:
         scores: ``{method: scores}``, matched by position.
-        reference: test this method against every other; all pairs of methods without it.
-        alpha: level for the column ``significant``, compared with the corrected p value.
+        ours: test each of these methods against each of the others, and nothing else; all pairs of methods without.
+        alpha: level for the column ``significant``, compared with the corrected p value, and of the interval.
 
     Returns:
-        A row a comparison: ``first``, ``second``, ``n``, ``difference`` (mean of first minus second), ``t``, ``p``,
-        ``p_bonferroni`` (``p`` times the number of comparisons, at most 1), ``significant``. Equal scores throughout
-        give p = 1; a constant, non-zero difference gives p = 0.
+        A row a comparison: ``first``, ``second``, ``n``, ``difference`` (mean of first minus second), ``low`` and
+        ``high`` (its 1 - alpha interval, uncorrected), ``effect_size`` (Cohen's d of paired scores: the mean difference
+        over its standard deviation), ``t``, ``p``, ``p_bonferroni`` (``p`` times the number of comparisons, at most
+        1), ``significant``. Equal scores throughout give p = 1 and no effect size; a constant, non-zero difference
+        gives p = 0.
 
     Raises:
-        InputError: fewer than two methods or scores, unequal lengths, or an unknown reference.
+        InputError: fewer than two methods or scores, unequal lengths, an unknown method, or nothing to compare with.
     """
     table = _matched(scores)
     names = list(table)
-    if reference is not None and reference not in table:
-        raise InputError(f"the reference method {reference!r} is not among {names}")
-    pairs = list(combinations(names, 2)) if reference is None else [(reference, n) for n in names if n != reference]
+    if unknown := [name for name in ours if name not in table]:
+        raise InputError(f"the methods {unknown} are not among {names}")
+    others = [name for name in names if name not in ours]
+    pairs = [(own, other) for own in ours for other in others] if ours else list(combinations(names, 2))
+    if not pairs:
+        raise InputError(f"a comparison of {list(ours)} needs another method, got {names}")
     rows = []
     for first, second in pairs:
         difference = table[first] - table[second]
@@ -82,6 +87,7 @@ def paired_t_tests(scores: Scores, reference: str | None = None, alpha: float = 
                 "second": second,
                 "n": int(difference.size),
                 "difference": float(difference.mean()),
+                **_interval(difference, alpha),
                 "t": t,
                 "p": p,
                 "p_bonferroni": corrected,
@@ -158,6 +164,14 @@ def _matched(scores: Scores) -> dict[str, np.ndarray]:
     if table.shape[1] < 2:
         raise InputError(f"a comparison needs at least two pairs scored by all methods, got {table.shape[1]}")
     return dict(zip(scores, table, strict=True))
+
+
+def _interval(difference: np.ndarray, alpha: float) -> dict[str, float]:
+    """Student's interval of the mean difference, and the effect size."""
+    mean, deviation = float(difference.mean()), float(difference.std(ddof=1))
+    reach = float(stats.t.ppf(1 - alpha / 2, difference.size - 1)) * deviation / difference.size**0.5
+    constant = np.ptp(difference) <= 1e-12 * max(1.0, float(np.abs(difference).max()))
+    return {"low": mean - reach, "high": mean + reach, "effect_size": float("nan") if constant else mean / deviation}
 
 
 def _t_test(difference: np.ndarray) -> tuple[float, float]:

@@ -29,8 +29,10 @@ COMMANDS: Commands = {
     "download": "tools.download:download",
     "gpu_checks": "tools.benchmark.gpu:gpu_checks",
     "label": "tools.label:label",
+    "kit": "tools.kit:kit",
     "list": "tools.installed:list_bundles",
     "package": "tools.package:package",
+    "papers": "tools.papers.command:papers",
     "picture": "tools.picture:picture",
     "registry": {
         "add": "tools.registry.publish:add",

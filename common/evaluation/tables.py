@@ -70,13 +70,25 @@ def structure_summary(records: Sequence[Record], names: Mapping[int, str], score
     return out
 
 
-def comparisons(records: Sequence[Record], score: str = "dice_nearest") -> dict[str, Any]:
-    """The papers' statistics between methods on one score, over the pairs that every method has.
+def comparisons(
+    records: Sequence[Record], score: str = "dice_nearest", ours: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """The papers' statistics between methods on one score, for each kind of pair by itself.
+
+    Args:
+        records: of all methods.
+        score: which of their scores.
+        ours: methods that are tested against all others; all against all without.
 
     Returns:
-        ``score``, ``pairs``, ``paired_t_tests``, ``one_way_anova``, ``tukey_hsd``; only a ``note`` where fewer than two
-        methods or two common pairs exist.
+        By kind of pair: ``score``, ``pairs`` (those that every method has), ``paired_t_tests``, ``one_way_anova``,
+        ``tukey_hsd``; only ``score`` and a ``note`` where fewer than two methods or two common pairs exist.
     """
+    kinds = dict.fromkeys(record["kind"] for record in records)
+    return {kind: _comparison([r for r in records if r["kind"] == kind], score, ours) for kind in kinds}
+
+
+def _comparison(records: Sequence[Record], score: str, ours: Sequence[str]) -> dict[str, Any]:
     by_method: dict[str, dict[str, float]] = {}
     for record in records:
         if score in record["scores"]:
@@ -88,7 +100,7 @@ def comparisons(records: Sequence[Record], score: str = "dice_nearest") -> dict[
     return {
         "score": score,
         "pairs": common,
-        "paired_t_tests": paired_t_tests(scores),
+        "paired_t_tests": paired_t_tests(scores, [method for method in ours if method in scores]),
         "one_way_anova": one_way_anova(scores),
         "tukey_hsd": tukey_hsd(scores),
     }
@@ -109,8 +121,10 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]
     return "\n".join(lines) + "\n"
 
 
-def write_evaluation(folder: Path, records: Sequence[Record], names: Mapping[int, str], protocol: Any) -> None:
-    """Write a run's files into ``folder``.
+def write_evaluation(
+    folder: Path, records: Sequence[Record], names: Mapping[int, str], protocol: Any, ours: Sequence[str] = ()
+) -> None:
+    """Write a run's files into ``folder``; ``ours`` as in ``comparisons``.
 
     ``pairs.csv`` (a row a method and pair), ``structures.csv`` (and structure), ``summary.csv`` (mean and SD over
     pairs), ``records/*.json`` (everything about one pair), ``evaluation.json`` (protocol, summary, comparisons, pairs).
@@ -120,7 +134,7 @@ def write_evaluation(folder: Path, records: Sequence[Record], names: Mapping[int
     summary, rows = summary_rows(records), pair_rows(records)
     for name, table in (("pairs", rows), ("structures", structure_rows(records, names)), ("summary", summary)):
         write_csv(table, folder / f"{name}.csv", _DIGITS)
-    content = {"protocol": protocol, "summary": summary, "comparisons": comparisons(records), "pairs": rows}
+    content = {"protocol": protocol, "summary": summary, "comparisons": comparisons(records, ours=ours), "pairs": rows}
     save_json(content, folder / "evaluation.json", _DIGITS)
 
 

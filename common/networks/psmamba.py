@@ -1,7 +1,8 @@
 """PSMamba-Net: a pyramid of residual fields, each found by gated convolutions and one Mamba scan over all voxels.
 
-Paper: "PSMamba-Net", IET Image Processing 2025 (CC BY-NC-ND 4.0). Authors' code: VCMHE/PSMamba 084f635 (no licence
-file). Written from a description of the architecture.
+Paper: Xue, He, Xu, Gong, "Medical Image Registration via Spatial Feature Extraction Mamba and Substrate Iterative
+Refinement", IET Image Processing 2025 (CC BY-NC-ND 4.0). Authors' code: VCMHE/PSMamba 084f635 (no licence file).
+Written from a description of the architecture.
 
 What the code does and the paper says otherwise, reproduced because weights depend on it
 - residual fields are composed (warp and add), not summed, and an iteration uses the current field;

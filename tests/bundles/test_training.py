@@ -28,6 +28,7 @@ RECIPES = {"paper": ["train.json"], "synth": ["train.json", "synth.json"]}
 #: What a bundle's network and its paper decide; all else is the same text in every bundle.
 OWN_KEYS = {
     *("network_def", "multiple", "cube", "modalities", "contrasts", "size", "image_loss", "image_weight"),
+    *("pairing", "flip_axes"),
     *("label_weight", "smooth_weight", "smooth_factor", "smooth_on", "learning_rate", "rate_power", "amsgrad", "flip"),
     *("max_gradient_norm", "epochs", "epoch_length", "batch_size", "precision"),
 }
@@ -287,7 +288,7 @@ def test_all_training_files_are_one_file_but_for_the_network_and_its_paper(name:
     assert {key: train[key] for key in ("network_def", "multiple", "cube")} == {
         key: inference[key] for key in ("network_def", "multiple", "cube")
     }
-    own = {"size", "rate_factors"}
+    own = {"rate_factors"}
     assert shared(synth, own) == shared(read(first / "synth.json"), own) and synth.keys() <= train.keys()
     assert (folder / "multi_gpu_train.json").read_text() == (first / "multi_gpu_train.json").read_text()
     if synth["rate_factors"]:

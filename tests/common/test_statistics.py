@@ -34,7 +34,7 @@ def test_t_tests_equal_scipy_and_are_corrected() -> None:
 
 
 def test_against_one_reference_there_are_fewer_comparisons() -> None:
-    rows = paired_t_tests(SCORES, reference="c")
+    rows = paired_t_tests(SCORES, ours=["c"])
     assert [(r["first"], r["second"]) for r in rows] == [("c", "a"), ("c", "b")]
     assert rows[0]["p_bonferroni"] == pytest.approx(2 * rows[0]["p"])
 
@@ -93,6 +93,18 @@ def test_bad_scores(scores: dict, text: str) -> None:
             test(scores)
 
 
-def test_unknown_reference() -> None:
-    with pytest.raises(InputError, match="'z' is not among"):
-        paired_t_tests(SCORES, reference="z")
+def test_effect_size_and_interval_equal_scipy() -> None:
+    for row in paired_t_tests(SCORES, ours=["a", "b"]):
+        first, second = np.asarray(SCORES[row["first"]]), np.asarray(SCORES[row["second"]])
+        interval = stats.ttest_rel(first, second).confidence_interval(0.95)
+        assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+        assert row["effect_size"] == pytest.approx((first - second).mean() / (first - second).std(ddof=1))
+        assert row["effect_size"] == pytest.approx(row["t"] / math.sqrt(12))
+    assert math.isnan(paired_t_tests({"x": [0.1, 0.2], "y": [0.1, 0.2]})[0]["effect_size"])
+
+
+def test_ours_needs_others() -> None:
+    with pytest.raises(InputError, match=r"the methods \['d'\] are not among \['a', 'b', 'c'\]"):
+        paired_t_tests(SCORES, ours=["d"])
+    with pytest.raises(InputError, match=r"needs another method, got \['a', 'b', 'c'\]"):
+        paired_t_tests(SCORES, ours=["a", "b", "c"])

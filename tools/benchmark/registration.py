@@ -42,6 +42,7 @@ def benchmark_registration(
     threads: int = 1,
     resume: bool = False,
     keep_fields: bool = False,
+    ours: str = "",
 ) -> None:
     """Register every pair of a datalist with every method and draw the tables and figures.
 
@@ -57,7 +58,8 @@ def benchmark_registration(
         section: the datalist's section.
         threads: CPU threads of each method.
         resume: take over records of an earlier run into the same folder that were made in the same way.
-        keep_fields: keep every field as ``fields/*.npy``.
+        keep_fields: keep every field as ``fields/*.npy``, for ``benchmark figures``.
+        ours: methods, with commas between them, that the statistics compare with all others; the bundles without.
 
     Raises:
         InputError: an unknown method, or a datalist that cannot be used.
@@ -87,8 +89,9 @@ def benchmark_registration(
     if not records:
         raise InputError("no method gave a result: " + "; ".join(f"{f['method']}: {f['error']}" for f in failures))
     facts = _protocol(datalist, section, pairs, structures, threads, chosen)
-    write_evaluation(folder, records, structures, facts)
-    write_report(folder, records, structures, facts, missing, failures)
+    own = our_methods(ours, records)
+    write_evaluation(folder, records, structures, facts, own)
+    write_report(folder, records, structures, facts, missing, failures, own)
     print(f"written to {folder}: table.md, evaluation.json, pairs.csv, structures.csv, summary.csv, figures")
 
 
@@ -99,6 +102,22 @@ def method_names(methods: str | Sequence[str]) -> list[str]:
     groups["all"] = groups["bundles"] + groups["classical"]
     names = [name for word in asked for name in groups.get(word.strip(), [word.strip()]) if name]
     return list(dict.fromkeys(names))
+
+
+def our_methods(asked: str, records: Sequence[dict[str, Any]]) -> list[str]:
+    """Titles of the methods that are compared with the others: those asked for, else the bundles, else the first.
+
+    Raises:
+        InputError: a method that is asked for is not in the records, or there is no other beside them.
+    """
+    titles = {record["job"]["method"]: record["method"] for record in records}
+    names = [word.strip() for word in asked.split(",") if word.strip()]
+    if unknown := [name for name in names if name not in titles]:
+        raise InputError(f"ours: expected methods of this run, {', '.join(titles)}, got {', '.join(unknown)}")
+    names = names or [name for name in titles if name not in PEERS]
+    if len(names) == len(titles):
+        names = names[:1]
+    return [titles[name] for name in names]
 
 
 def _job(method: str, pair: dict[str, Any], threads: int) -> dict[str, Any]:

@@ -47,12 +47,13 @@ def write_report(
     protocol: Mapping[str, Any],
     missing: Sequence[Peer],
     failures: Sequence[Mapping[str, str]],
+    ours: Sequence[str] = (),
 ) -> None:
-    """Write ``table.md`` and the figures into the folder."""
+    """Write ``table.md`` and the figures into the folder; ``ours`` are compared with the other methods."""
     pictures = draw_figures(folder, records, structures)
     parts = ["# Registration benchmark", _head(protocol), _summary(records)]
     parts += [f"![{text}]({name})" for name, text in pictures.items()]
-    parts += [_structures(records, structures), _statistics(records), _methods(protocol, missing, failures)]
+    parts += [_structures(records, structures), _statistics(records, ours), _methods(protocol, missing, failures)]
     parts += [_definitions(protocol), _quoted()]
     (folder / "table.md").write_text("\n\n".join(part.strip() for part in parts if part) + "\n")
 
@@ -95,38 +96,52 @@ def _structures(records: Sequence[dict[str, Any]], structures: Mapping[int, str]
     return "\n\n".join(out)
 
 
-def _statistics(records: Sequence[dict[str, Any]]) -> str:
-    """The papers' statistics on mean Dice, over all pairs and structures' means."""
-    result = comparisons(records)
+_TESTS = {
+    "methods": "methods",
+    "difference": "mean difference",
+    "interval": "95 % interval",
+    "effect_size": "effect size",
+    "t": "t",
+    "p": "p",
+    "p_bonferroni": "p, Bonferroni",
+    "tukey": "p, Tukey HSD",
+}
+
+
+def _statistics(records: Sequence[dict[str, Any]], ours: Sequence[str]) -> str:
+    """The papers' statistics on mean Dice, for each kind of pair by itself: ours against the others."""
     head = "## Statistics on mean Dice (nearest)"
+    found = comparisons(records, ours=ours)
+    parts = [f"### {kind or 'All pairs'}\n\n{_tests(result)}" for kind, result in found.items()]
+    compared = f"{', '.join(ours)} against each other method" if ours else "every two methods"
+    text = (
+        f"Paired t-tests of {compared}, each kind of pair by itself, p corrected for the number of tests in its table. "
+        "Effect size: the mean difference over its standard deviation. Both directions of one pair of subjects are not "
+        "independent, so these p values and intervals are optimistic."
+    )
+    return "\n\n".join([head, text, *parts])
+
+
+def _tests(result: Mapping[str, Any]) -> str:
     if "note" in result:
-        return f"{head}\n\n{result['note']}."
+        return f"{result['note']}."
     anova = result["one_way_anova"]
-    tukey = {(row["first"], row["second"]): row["p"] for row in result["tukey_hsd"]}
+    tukey = {frozenset((row["first"], row["second"])): row["p"] for row in result["tukey_hsd"]}
     rows = [
         {
-            "comparison": f"{row['first']} – {row['second']}",
-            "difference": row["difference"],
-            "t": row["t"],
-            "p": row["p"],
-            "bonferroni": row["p_bonferroni"],
-            "tukey": tukey[row["first"], row["second"]],
+            **row,
+            "methods": f"{row['first']} – {row['second']}",
+            "interval": f"{row['low']:.3f} to {row['high']:.3f}",
+            "tukey": tukey[frozenset((row["first"], row["second"]))],
         }
         for row in result["paired_t_tests"]
     ]
-    columns = {
-        "comparison": "methods",
-        "difference": "mean difference",
-        "t": "t",
-        "p": "p",
-        "bonferroni": "p, Bonferroni",
-        "tukey": "p, Tukey HSD",
-    }
+    digits = {"p": 4, "p_bonferroni": 4, "tukey": 4, "t": 2, "effect_size": 2}
     return (
-        f"{head}\n\nPaired t-tests over {len(result['pairs'])} pairs, p corrected for {len(rows)} comparisons; one-way "
-        f"analysis of variance: F({anova['degrees_between']:.0f}, {anova['degrees_within']:.0f}) = {anova['f']:.2f}, "
-        f"p = {anova['p']:.3g}. Both directions of one pair of subjects are not independent, so these p values are "
-        f"optimistic.\n\n{markdown_table(rows, columns, {'p': 4, 'bonferroni': 4, 'tukey': 4, 't': 2})}"
+        f"{len(result['pairs'])} pairs, {len(rows)} tests; one-way analysis of variance of all methods: "
+        f"F({anova['degrees_between']:.0f}, {anova['degrees_within']:.0f}) = {anova['f']:.2f}, "
+        f"p = {anova['p']:.3g}.\n\n"
+        f"{markdown_table(rows, _TESTS, digits)}"
     )
 
 

@@ -56,13 +56,20 @@ def test_structures() -> None:
     assert next(r for r in rows if r["label"] == 2)["structure"] == ""
 
 
-def test_comparisons_use_common_pairs() -> None:
-    result = comparisons([*RECORDS, record("y", "p4", 0.1)])
-    assert result["pairs"] == ["p1", "p2", "p3"]
-    assert result["paired_t_tests"][0]["difference"] == pytest.approx(
-        np.mean([0.5, 0.7, 0.2]) - np.mean([0.8, 0.75, 0.6])
-    )
-    assert "note" in comparisons(RECORDS[:3]) and "note" in comparisons([])
+def test_comparisons_use_common_pairs_and_keep_kinds_apart() -> None:
+    found = comparisons([*RECORDS, record("y", "p4", 0.1)])
+    assert list(found) == ["a", "b"] and "note" in found["b"]  # one pair alone
+    assert found["a"]["pairs"] == ["p1", "p2"]
+    assert found["a"]["paired_t_tests"][0]["difference"] == pytest.approx(np.mean([0.5, 0.7]) - np.mean([0.8, 0.75]))
+    assert "note" in comparisons(RECORDS[:3])["a"] and comparisons([]) == {}
+
+
+def test_ours_are_compared_with_the_others_and_corrected_for_that_number() -> None:
+    records = [*RECORDS, *(record("z", pair, dice) for pair, dice in (("p1", 0.6), ("p2", 0.65)))]
+    rows = comparisons(records, ours=["y"])["a"]["paired_t_tests"]
+    assert [(row["first"], row["second"]) for row in rows] == [("y", "x"), ("y", "z")]
+    assert rows[1]["p_bonferroni"] == pytest.approx(min(1.0, 2 * rows[1]["p"]))
+    assert len(comparisons(records)["a"]["paired_t_tests"]) == 3
 
 
 def test_files(tmp_path: Path) -> None:

@@ -144,3 +144,22 @@ def test_moving_images_on_another_grid_are_resampled(images: Images, tmp_path: P
     nibabel.save(nibabel.Nifti1Image(volume[::-1], flipped), tmp_path / "flipped.nii.gz")
     other = Images(images.fixed_path, str(tmp_path / "flipped.nii.gz"), tmp_path)
     assert np.abs(other.moving_on_fixed - volume).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("asked", "run", "found"),
+    [
+        ("", ["mambamorph", "none", "ants_syn"], ["MAMBAMORPH"]),  # bundles against the rest
+        ("", ["mambamorph", "voxelmorph"], ["MAMBAMORPH"]),  # nothing but bundles: the first against the others
+        ("voxelmorph", ["mambamorph", "voxelmorph", "none"], ["VOXELMORPH"]),
+        ("", ["none"], []),
+    ],
+)
+def test_whom_the_statistics_compare_with_the_others(asked: str, run: list[str], found: list[str]) -> None:
+    records = [{"method": name.upper(), "job": {"method": name}} for name in run]
+    assert module.our_methods(asked, records) == found
+
+
+def test_an_own_method_that_did_not_run_is_refused() -> None:
+    with pytest.raises(InputError, match="ours: expected methods of this run, none, got mambamorph"):
+        module.our_methods("mambamorph", [{"method": "affine", "job": {"method": "none"}}])

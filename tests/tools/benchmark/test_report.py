@@ -37,13 +37,21 @@ def test_tables_are_sorted_by_dice_and_apart_by_kind(tmp_path: Path):
 def test_structures_and_statistics(tmp_path: Path):
     text = page(tmp_path, make_records())
     assert "## Dice by structure (nearest)" in text and "| Left-Cortex | 0.6" in text
-    assert "Paired t-tests over 4 pairs, p corrected for 3 comparisons" in text
-    assert "affine start only – MambaMorph" in text and "are not independent" in text
+    assert "Paired t-tests of every two methods, each kind of pair by itself" in text and "are not independent" in text
+    assert text.count("2 pairs, 3 tests; one-way analysis of variance of all methods: F(2, 3) = ") == 2
+    assert text.count("| affine start only – MambaMorph |") == 2 and "| 95 % interval | effect size |" in text
+
+
+def test_ours_is_compared_with_the_others_alone(tmp_path: Path):
+    write_report(tmp_path, make_records(), STRUCTURES, PROTOCOL, (), (), ["MambaMorph"])
+    text = (tmp_path / "table.md").read_text()
+    assert "Paired t-tests of MambaMorph against each other method" in text and text.count("2 pairs, 2 tests") == 2
+    assert text.count("| MambaMorph – ANTs SyN |") == 2 and "affine start only – ANTs SyN" not in text
 
 
 def test_a_single_method_has_no_statistics(tmp_path: Path):
     text = page(tmp_path, make_records()[:4])
-    assert "Paired t-tests" not in text and "## Statistics on mean Dice (nearest)" in text
+    assert "no comparison: fewer than two methods" in text and "## Statistics on mean Dice (nearest)" in text
 
 
 def test_without_labels_the_field_is_still_scored(tmp_path: Path):

@@ -37,6 +37,11 @@ def register_cross_correlation(images: Images) -> np.ndarray:
     return _register(images, syn_metric="CC", syn_sampling=4, reg_iterations=(100, 70, 20))
 
 
+def register_mean_squares(images: Images) -> np.ndarray:
+    """Mean squares with iterations 40/20/0, as the ViT-V-Net paper ran it."""
+    return _register(images, syn_metric="meansquares", reg_iterations=(40, 20, 0))
+
+
 PEER = Peer(
     "ants_syn",
     "ANTs SyN, default",
@@ -58,6 +63,14 @@ CROSS_CORRELATION = Peer(
     "ANTs SyN, CC",
     "ANTsPy SyNOnly, CC radius 4, 100/70/20 iterations",
     register_cross_correlation,
+    "ants",
+    "antspyx",
+)
+MEAN_SQUARES = Peer(
+    "ants_syn_msq",
+    "ANTs SyN, mean squares",
+    "ANTsPy SyNOnly, mean squares, 40/20/0 iterations",
+    register_mean_squares,
     "ants",
     "antspyx",
 )

@@ -10,6 +10,7 @@ PEERS: dict[str, Peer] = {
         ants_syn.PEER,
         ants_syn.FULL,
         ants_syn.CROSS_CORRELATION,
+        ants_syn.MEAN_SQUARES,
         greedy.PEER,
         greedy.MUTUAL,
         convexadam.PEER,
