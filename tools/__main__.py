@@ -18,6 +18,7 @@ COMMANDS: Commands = {
     "apply": "tools.apply:apply",
     "atlas": {"add": "tools.atlas:add", "list": "tools.atlas:list_atlases"},
     "benchmark": {
+        "figures": "tools.benchmark.paper_figures:benchmark_figures",
         "network": "tools.benchmark.network:benchmark_network",
         "registration": "tools.benchmark.registration:benchmark_registration",
         "scan": "tools.benchmark.scan:benchmark_scan",

@@ -8,7 +8,7 @@ import numpy as np
 
 from tools.benchmark.peers import PEERS
 
-_COLOURS = (
+COLOURS = (
     "#0072b2",
     "#d55e00",
     "#009e73",
@@ -42,11 +42,11 @@ def draw_figures(folder: Path, records: Sequence[dict[str, Any]], structures: Ma
     if not any(record["structures"] for record in records):
         return {}
     methods = list(dict.fromkeys(record["method"] for record in records))
-    colours = {method: _COLOURS[n % len(_COLOURS)] for n, method in enumerate(methods)}
+    colours = {method: COLOURS[n % len(COLOURS)] for n, method in enumerate(methods)}
     pictures = {}
     for number, kind in enumerate(dict.fromkeys(record["kind"] for record in records)):
         name = f"dice_by_structure_{number + 1}.png"
-        _boxes(folder / name, [r for r in records if r["kind"] == kind], structures, colours, kind)
+        draw_boxes(folder / name, [r for r in records if r["kind"] == kind], structures, colours, kind)
         pictures[name] = f"Dice by structure, {kind or 'all pairs'}: both sides and all pairs in one box"
     _against_time(folder / "dice_against_time.png", records, colours)
     pictures["dice_against_time.png"] = (
@@ -60,11 +60,15 @@ def merge_sides(name: str) -> str:
 
     >>> merge_sides("Left-Inf-Lat-Vent"), merge_sides("3rd-Ventricle")
     ('Inf-Lat-Vent', '3rd-Ventricle')
+    >>> merge_sides("left superior frontal gyrus")
+    'superior frontal gyrus'
     """
-    return name.removeprefix("Left-").removeprefix("Right-")
+    for side in ("Left-", "Right-", "left ", "right "):
+        name = name.removeprefix(side)
+    return name
 
 
-def _boxes(
+def draw_boxes(
     path: Path,
     records: Sequence[dict[str, Any]],
     structures: Mapping[int, str],
@@ -79,7 +83,9 @@ def _boxes(
     for record in records:
         for label, scores in record["structures"].items():
             name = merge_sides(structures.get(int(label), str(label)))
-            values.setdefault(name, {}).setdefault(record["method"], []).append(scores["dice_nearest"])
+            values.setdefault(name, {}).setdefault(record["method"], []).append(
+                np.nan if scores["dice_nearest"] is None else scores["dice_nearest"]
+            )
     methods = [m for m in colours if any(r["method"] == m for r in records)]
     width = 0.8 / len(methods)
     figure, axes = pyplot.subplots(figsize=(max(8.0, 0.75 * len(values)), 5.0), layout="constrained")

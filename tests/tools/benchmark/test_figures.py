@@ -47,4 +47,4 @@ def test_sides_are_merged(name: str, merged: str):
 
 
 def test_no_two_methods_of_a_full_run_share_a_colour():
-    assert len(set(figures._COLOURS)) == len(figures._COLOURS) >= len(PEERS)
+    assert len(set(figures.COLOURS)) == len(figures.COLOURS) >= len(PEERS)
