@@ -29,7 +29,8 @@ def _pad_far(x: Tensor, window: Sequence[int], ring: int = 0) -> Tensor:
     pads: list[int] = [0, 0]
     for size, w in zip(reversed(x.shape[1:4]), reversed(window), strict=True):
         pads += [ring * w, (-size) % w + ring * w]
-    return F.pad(x, pads) if any(pads) else x
+    # A recorded graph must hold for sizes that need padding, whatever it was recorded with.
+    return F.pad(x, pads) if torch.jit.is_tracing() or any(pads) else x
 
 
 def _split_windows(x: Tensor, window: Sequence[int]) -> Tensor:

@@ -169,6 +169,8 @@ class CrossUNet(nn.Module):
             made.checkpointing = checkpointing
             return made
 
+        # From here on the deepest grid has a whole window, which a recorded graph counts on.
+        self.smallest_recorded = PATCH * 2 ** (LEVELS - 1) * (window_size - 1) + 1
         self.patch_embedding = nn.Conv3d(1, embed_dim, PATCH, stride=PATCH)
         self.encoder = nn.ModuleList(stage(i, gated_encoder) for i in range(LEVELS))
         self.mergings = nn.ModuleList(Merging(width) for width in widths[:-1])
@@ -216,8 +218,9 @@ class CrossUNet(nn.Module):
 
     @staticmethod
     def _join_skip(tokens: Tensor, skip: Tensor, linear: nn.Module) -> Tensor:
-        if tokens.shape[1:4] != skip.shape[1:4]:
-            grid = [int(n) for n in skip.shape[1:4]]
+        # On the same grid this changes nothing; a recorded graph does it always and holds for grids that differ.
+        if torch.jit.is_tracing() or tokens.shape[1:4] != skip.shape[1:4]:
+            grid = list(skip.shape[1:4])
             tokens = F.interpolate(tokens.permute(0, 4, 1, 2, 3), size=grid, mode="trilinear", align_corners=True)
             tokens = tokens.permute(0, 2, 3, 4, 1)
         return linear(torch.cat([tokens, skip], dim=-1))

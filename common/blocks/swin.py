@@ -75,7 +75,8 @@ class WindowAttention(nn.Module):
         index = relative_position_index(self.window, x.device)
         bias = self.relative_position_bias_table[index].permute(2, 0, 1)  # (heads, N, N)
         outputs = []
-        at_once = max(1, _WINDOWS_AT_ONCE // b)
+        # A recorded graph must hold for any number of windows: it takes them all at once.
+        at_once = windows if torch.jit.is_tracing() else max(1, _WINDOWS_AT_ONCE // b)
         for start in range(0, windows, at_once):
             chosen = slice(start, start + at_once)
             q, k, v = self.qkv(x[:, chosen]).view(-1, tokens, 3, self.heads, c // self.heads).unbind(2)

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from common.blocks.cross_unet import PATCH, CrossUNet, Hooks
 from common.blocks.residual import ResidualBlock
 from common.networks.contract import check_pair_shape
+from common.networks.scripting import Recorded, recorded
 from common.spatial import compose, warp
 from common.switches import reads_switches
 
@@ -156,7 +157,7 @@ class CAMLMorph(nn.Module):
         carried = []
         for level, module in enumerate(self.carry):
             fixed, moving = features[level].chunk(2)
-            grid = [int(n) for n in fixed.shape[1:4]]
+            grid = list(fixed.shape[1:4])
             # One token of the level is 4 * 2^level voxels wide.
             field = F.interpolate(ddf, size=grid, mode="trilinear", align_corners=False) / (PATCH * 2**level)
             warped = warp(moving.permute(0, 4, 1, 2, 3), field, padding="border").permute(0, 2, 3, 4, 1)
@@ -197,6 +198,9 @@ class CAMLMorph(nn.Module):
             InputError: not a pair, or an axis has fewer than 4 voxels.
         """
         return self.fields(pair)["ddf"]
+
+    def __prepare_scriptable__(self) -> Recorded:
+        return recorded(self, 1, self.backbone.smallest_recorded)
 
 
 def _check_option(name: str, value: str, options: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ from common.blocks.squeeze_excitation import SqueezeExcitation
 from common.blocks.vit import TransformerLayer
 from common.errors import InputError
 from common.networks.contract import check_pair_shape
+from common.networks.scripting import Recorded, recorded
 from common.spatial import compose, integrate, warp
 from common.switches import reads_switches
 
@@ -232,3 +233,6 @@ class PSMambaNet(nn.Module):
             InputError: not a pair, or an axis is not a multiple of 16 of at least 32.
         """
         return self.fields(pair)["ddf"]
+
+    def __prepare_scriptable__(self) -> Recorded:
+        return recorded(self, MULTIPLE, SMALLEST)

@@ -30,6 +30,7 @@ from common.blocks.patch import PatchEmbedding, PatchMerging
 from common.blocks.position import sincos_position
 from common.convolution.ops import average_pool
 from common.networks.contract import check_pair_shape, without_metadata
+from common.networks.scripting import Recorded, recorded
 from common.spatial import integrate
 from common.spatial.passes import further_pass
 
@@ -201,3 +202,6 @@ class RegistrationTrunk(nn.Module):
     def forward(self, pair: Tensor) -> Tensor:
         """Map a pair (B, 2, X, Y, Z), moving then fixed, to the displacement field (B, 3, X, Y, Z) in voxels."""
         return self.fields(pair)["ddf"]
+
+    def __prepare_scriptable__(self) -> Recorded:
+        return recorded(self, self.multiple)

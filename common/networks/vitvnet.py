@@ -32,6 +32,7 @@ from common.blocks.vit import VisionTransformer
 from common.convolution.slabs import can_run_in_slabs, run_in_slabs, slab_rows
 from common.errors import InputError
 from common.networks.contract import check_pair_shape
+from common.networks.scripting import Recorded, recorded
 from common.spatial import integrate
 from common.switches import reads_switches
 
@@ -215,3 +216,6 @@ class ViTVNet(nn.Module):
             InputError: not a pair, or an axis is not a multiple of 32.
         """
         return self.fields(pair)["ddf"]
+
+    def __prepare_scriptable__(self) -> Recorded:
+        return recorded(self, TOKEN_VOXELS)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from common.blocks.vss import VSSStage
 from common.errors import InputError
+from common.networks.scripting import Recorded, recorded
 from common.networks.trunk import RegistrationTrunk
 from common.switches import reads_switches
 
@@ -91,3 +92,6 @@ class VMambaMorph(RegistrationTrunk):
                 f"got {tuple(pair.shape)}; pad the volumes, or use walk='corrected' with weights trained for it"
             )
         return super().fields(pair)
+
+    def __prepare_scriptable__(self) -> Recorded:
+        return recorded(self, self.multiple, cube=self.cubes_only)

@@ -21,6 +21,7 @@ from common.blocks.conv import read_out_head
 from common.blocks.features import ConvUNet
 from common.blocks.head import DisplacementHead
 from common.networks.contract import check_pair_shape, without_metadata
+from common.networks.scripting import Recorded, recorded
 from common.spatial import integrate
 from common.switches import reads_switches
 
@@ -95,6 +96,9 @@ class VoxelMorph(nn.Module):
     def forward(self, pair: Tensor) -> Tensor:
         """Map a pair (B, 2, X, Y, Z), moving then fixed, to the displacement field (B, 3, X, Y, Z) in voxels."""
         return self.fields(pair)["ddf"]
+
+    def __prepare_scriptable__(self) -> Recorded:
+        return recorded(self, self.unet.multiple)
 
 
 def _rescale(field: Tensor, factor: float) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from common.blocks.cross_unet import PATCH, CrossUNet
 from common.networks.contract import check_pair_shape
+from common.networks.scripting import Recorded, recorded
 from common.switches import reads_switches
 
 
@@ -68,3 +69,6 @@ class XMorpher(nn.Module):
             InputError: not a pair, or an axis has fewer than 4 voxels.
         """
         return self.fields(pair)["ddf"]
+
+    def __prepare_scriptable__(self) -> Recorded:
+        return recorded(self, 1, self.backbone.smallest_recorded)
