@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 import common
-from common.bundle.folder import find_bundle
 from common.errors import InputError
+from common.places import find_bundle
 from common.writing import save_json, write_atomically
 from tools.registry.files import file_sha256, write_bytes
 

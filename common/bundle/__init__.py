@@ -2,8 +2,9 @@
 
 from common.bundle.command_line import end_errors_in_one_line
 from common.bundle.config import LoadWeights, begin, pairs_of, require_pairs
-from common.bundle.folder import build_network, bundle_folders, find_bundle, load_network
+from common.bundle.folder import build_network, load_network
 from common.bundle.run import Bundle, Registered
+from common.places import bundle_folders, find_bundle
 
 __all__ = [
     "Bundle",

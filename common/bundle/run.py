@@ -9,8 +9,9 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 
 import common
-from common.bundle.folder import find_bundle, read_json
+from common.bundle.folder import read_json
 from common.errors import InputError, find_input_error
+from common.places import find_bundle
 
 
 @dataclass(frozen=True)

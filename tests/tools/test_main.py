@@ -46,6 +46,14 @@ def test_help_lists_every_command_with_what_it_does_and_imports_no_library():
     assert not {"torch", "numpy", "monai", "numba", "itk", "fire"} & set(modules.split())
 
 
+def test_downloads_start_without_the_libraries_of_networks():
+    modules = ("tools.download", "tools.installed", "tools.package", "tools.registry.publish", "tools.registry.mirror")
+    program = f"import sys, {', '.join(modules)}; from tools.registry.settings import bundle_folder; bundle_folder(); "
+    done = run(program + "print(*sorted(sys.modules))", program="-c")
+    assert done.returncode == 0, done.stderr
+    assert not {"torch", "numpy", "monai", "numba", "itk"} & set(done.stdout.split())
+
+
 @pytest.mark.parametrize("words", [("convert",), ("benchmark", "registration"), ("benchmark", "scan")])
 def test_every_command_has_help(words):
     done = run(*words, "--help")

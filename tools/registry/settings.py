@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+from common.places import user_folder
 
 REGISTRY, ROOT, KEYS = "REGISTRATION_REGISTRY", "REGISTRATION_ROOT", "REGISTRATION_KEYS"
 SETTINGS, CACHE = "REGISTRATION_SETTINGS", "REGISTRATION_CACHE"
@@ -49,11 +50,7 @@ def key_folder(given: str = "") -> Path:
 
 def bundle_folder(given: str = "") -> Path:
     """Where bundles are installed: the option, else the folder in which runs look for them."""
-    if given:
-        return Path(given).expanduser()
-    from common.bundle.folder import user_folder
-
-    return user_folder()
+    return Path(given).expanduser() if given else user_folder()
 
 
 def config_file() -> Path:

@@ -1,4 +1,4 @@
-"""Where bundles are found, and their networks and weights."""
+"""Bundles' networks and weights."""
 
 import hashlib
 import json
@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from common.bundle import build_network, bundle_folders, find_bundle, load_network
-from common.bundle.folder import Weights, user_folder
+from common.bundle import build_network, load_network
+from common.bundle.folder import Weights
 from common.errors import InputError
-from tests.bundles.conftest import ROOT
 from tests.common.training.tiny import TinyNetwork
 
 TINY = {"_target_": "tests.common.training.tiny.TinyNetwork"}
@@ -22,47 +21,6 @@ def write_bundle(folder: Path, **config) -> Path:
     (folder / "models").mkdir()
     (folder / "configs" / "inference.json").write_text(json.dumps({"network_def": TINY, **config}))
     return folder
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("REGISTRATION_BUNDLES", str(tmp_path / "mine"))
-    return tmp_path / "mine"
-
-
-def test_by_folder_and_by_name(home):
-    mine = write_bundle(home / "tiny")
-    assert find_bundle("tiny") == find_bundle(mine) == find_bundle(str(mine)) == mine
-    assert find_bundle("mambamorph") == ROOT / "bundles" / "mambamorph"
-
-
-def test_the_checkout_comes_first(home):
-    write_bundle(home / "mambamorph")
-    assert bundle_folders()["mambamorph"] == ROOT / "bundles" / "mambamorph"
-
-
-def test_a_bundle_that_is_nowhere_says_where_it_is_looked_for(home):
-    with pytest.raises(InputError, match=r"no bundle nothing: .*mambamorph.* is unpacked into .*mine") as caught:
-        find_bundle("nothing")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "expected"),
-    [
-        ("linux", {"XDG_DATA_HOME": "/data"}, "/data/registration-bundles/bundles"),
-        ("linux", {}, "/home/someone/.local/share/registration-bundles/bundles"),
-        ("darwin", {}, "/home/someone/Library/Application Support/registration-bundles/bundles"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/registration-bundles/bundles"),
-    ],
-)
-def test_the_user_s_folder(monkeypatch, platform, variables, expected):
-    for name in ("REGISTRATION_BUNDLES", "XDG_DATA_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {"HOME": "/home/someone", **variables}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.platform", platform)
-    assert user_folder() == Path(expected)
 
 
 def test_a_network_with_other_arguments(tmp_path):
