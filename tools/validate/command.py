@@ -13,9 +13,10 @@ from tools.validate.finding import Contents, Finding, read_bundle
 from tools.validate.metadata import check_metadata
 from tools.validate.network import check_network
 from tools.validate.weights import check_weight_file
+from tools.validate.zoo import check_names, check_zoo
 
 
-def validate(paths: Sequence[str], json_output: bool = False) -> None:
+def validate(paths: Sequence[str], json_output: bool = False, zoo: bool = False) -> None:
     """Judge bundles, from anywhere: their lists, texts and weights are read, none of their code runs.
 
     The network of a bundle is built from this project's own library, and only when everything else is in order.
@@ -23,11 +24,14 @@ def validate(paths: Sequence[str], json_output: bool = False) -> None:
     Args:
         paths: folders or archives.
         json_output: print JSON instead of lines.
+        zoo: also do what the model zoo's own CI does in full mode. It runs the bundle's code: for your own bundles.
 
     Raises:
         InputError: a bundle has errors, or is not there.
     """
-    results = {text: check(Path(text).expanduser()) for text in paths}
+    results = {text: check(Path(text).expanduser(), zoo) for text in paths}
+    for text, finding in check_names(paths).items() if zoo else ():
+        results[text].append(finding)
     if json_output:
         print(json.dumps({text: [asdict(f) for f in findings] for text, findings in results.items()}, indent=1))
     else:
@@ -35,22 +39,27 @@ def validate(paths: Sequence[str], json_output: bool = False) -> None:
             print(f"{text}: {_summary(findings)}")
             for finding in findings:
                 print(f"  {finding}")
-    failed = [text for text, findings in results.items() if _errors(findings)]
+    failed = [text for text, findings in results.items() if errors_of(findings)]
     if failed:
         raise InputError(f"{len(failed)} of {len(results)} bundles have errors: {', '.join(failed)}")
 
 
-def check(path: Path) -> list[Finding]:
+def check(path: Path, zoo: bool = False) -> list[Finding]:
     """Every finding of one bundle; later checks run only where the earlier ones found no error.
 
     Args:
         path: folder or archive.
+        zoo: see ``validate``.
 
     Raises:
         InputError: there is nothing at ``path``.
     """
     bundle, findings = read_and_check(path)
-    return findings if _errors(findings) else findings + check_network(bundle)
+    if not errors_of(findings):
+        findings += check_network(bundle)
+    if zoo and not errors_of(findings):
+        findings += check_zoo(path, bundle)
+    return findings
 
 
 def read_and_check(path: Path) -> tuple[Contents, list[Finding]]:
@@ -89,10 +98,11 @@ def _same(path: Path, content: bytes) -> bool:
     return path.is_file() and content in ((own := path.read_bytes()), own.replace(b"\r\n", b"\n"))
 
 
-def _errors(findings: Sequence[Finding]) -> list[Finding]:
+def errors_of(findings: Sequence[Finding]) -> list[Finding]:
+    """Those that are no warnings."""
     return [finding for finding in findings if finding.level == "error"]
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    errors = len(_errors(findings))
+    errors = len(errors_of(findings))
     return f"{errors} errors, {len(findings) - errors} warnings" if findings else "nothing to complain about"

@@ -33,9 +33,13 @@ class Finding:
     remedy: str
     level: str = "error"
 
+    @property
+    def line(self) -> str:
+        """Where and what, without the remedy."""
+        return ": ".join(part for part in (self.file, self.key, self.reason) if part)
+
     def __str__(self) -> str:
-        place = ": ".join(part for part in (self.file, self.key) if part)
-        return f"{self.level}: {place + ': ' if place else ''}{self.reason}\n    {self.remedy}"
+        return f"{self.level}: {self.line}\n    {self.remedy}"
 
 
 @dataclass(frozen=True)

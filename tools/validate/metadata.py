@@ -1,5 +1,6 @@
 """``metadata.json``: MONAI's specification, the model zoo's rules, and those of the registration bundles."""
 
+import importlib.metadata
 import json
 import re
 from collections.abc import Iterator
@@ -7,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft7Validator
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from tools.validate.finding import Contents, Finding
 
 PATH = "configs/metadata.json"
-_SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "metadata.json"
+#: Of ``metadata.json``, in our own words: what the zoo's public schema asks, and what a registration needs.
+SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "metadata.json"
+#: The Pythons that every pin has to be installable on: the zoo's CI takes one of them, users take all.
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+_DISTRIBUTIONS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
 _TERM = re.compile(r"^(\d+|[np]|\d+\*\*[np])(\s*[*+]\s*(\d+|[np]|\d+\*\*[np]))*$")
 
 
@@ -27,7 +33,7 @@ def check_metadata(bundle: Contents) -> list[Finding]:
 
 
 def _schema(metadata: dict[str, Any]) -> Iterator[Finding]:
-    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     for error in Draft7Validator(schema).iter_errors(metadata):
         key = "#".join(map(str, error.path))
         yield Finding(PATH, key, f"expected what the schema says, got: {error.message[:300]}", "see tools/schemas")
@@ -48,17 +54,32 @@ def _versions(metadata: dict[str, Any], bundle: Contents) -> Iterator[Finding]:
 def _packages(metadata: dict[str, Any]) -> Iterator[Finding]:
     required = metadata.get("required_packages_version")
     pins = {f"required_packages_version#{k}": v for k, v in required.items()} if isinstance(required, dict) else {}
-    for key in ("monai_version", "pytorch_version", "numpy_version"):
-        pins[key] = metadata.get(key)
+    pins |= {key: metadata.get(key) for key in _DISTRIBUTIONS}
     for key, value in pins.items():
         try:
-            local = Version(str(value)).local
+            pin = Version(str(value))
         except InvalidVersion:
             yield Finding(PATH, key, f"expected a version, got {value!r}", "write the version that was tested")
             continue
-        if local:
-            reason = f"{value}: the zoo installs exactly this, and no index has +{local}"
+        if pin.local:
+            reason = f"{value}: the zoo installs exactly this, and no index has +{pin.local}"
             yield Finding(PATH, key, reason, "leave out what stands behind the +")
+        refusing = [text for text in PYTHONS if text not in _takes(_DISTRIBUTIONS.get(key, key.split("#")[-1]), pin)]
+        if refusing:
+            reason = (
+                f"expected a version for Python {', '.join(PYTHONS)}, got {value}, which {refusing[0]} cannot install"
+            )
+            yield Finding(PATH, key, reason, "take the newest version that all of them can install")
+
+
+def _takes(name: str, pin: Version) -> SpecifierSet:
+    """The Pythons that a version of a package takes, as far as it is installed here; else any."""
+    try:
+        installed = importlib.metadata.metadata(name)
+        same = Version(installed["Version"]).public == pin.public
+        return SpecifierSet(installed["Requires-Python"] if same and "Requires-Python" in installed else "")
+    except (importlib.metadata.PackageNotFoundError, ValueError):  # not here, or no name of a package
+        return SpecifierSet()
 
 
 def _shapes(metadata: dict[str, Any]) -> Iterator[Finding]:

@@ -72,6 +72,7 @@ def examine(folder: Path) -> list[Finding]:
     """What ``check_network`` does, in this process."""
     import torch
 
+    import common.networks  # noqa: F401  a module imported below would make its own tensors without memory, too
     from common.bundle.folder import Weights
 
     definition = json.loads((folder / "inference.json").read_text(encoding="utf-8"))["network_def"]

@@ -190,6 +190,14 @@ def test_found_without_running_anything(defect, bundle, monkeypatch):
     assert not Path("/tmp/it-ran").exists()
 
 
+def test_a_version_that_not_every_python_can_install(bundle, monkeypatch):
+    about = {"Version": "2.2.6", "Requires-Python": ">=3.11"}
+    monkeypatch.setattr("importlib.metadata.metadata", lambda name: about if name == "numpy" else {"Version": "0"})
+    _, findings = command.read_and_check(bundle)
+    (finding,) = [finding for finding in findings if finding.key == "numpy_version"]
+    assert "expected a version for Python 3.10, 3.11, 3.12, 3.13, got 2.2.6: 3.10 cannot" in finding.reason
+
+
 def nan(weights):
     key = next(iter(weights))
     weights[key].view(-1)[0] = float("nan")
