@@ -51,7 +51,9 @@ def download(
     if weights:
         from tools.registry.checkpoint import install_checkpoint
 
-        print(install_checkpoint(weights, name, folder, sha256, force))
+        with tqdm(unit="B", unit_scale=True, desc=Path(weights).name, disable=None, leave=False) as bar:
+            said = install_checkpoint(weights, name, folder, sha256, force, bar.update)
+        print(said)
         return
     url = registry_url(registry)
     client = Client(url, trusted_root(root), offline)
@@ -99,6 +101,8 @@ def _said(entry: Entry, before: str, target: Path) -> str:
     lines = [f"{entry.name}: {came} {entry.version}, sha256 {entry.sha256}"]
     if isinstance(licences, dict) and licences:
         lines.append("licences: " + ", ".join(f"{of} {licence}" for of, licence in licences.items()))
+    if entry.about.get("weights") == "none":
+        lines.append(f"it has no weights: train it, or tools download {entry.name} --weights FILE_OR_URL")
     config = target / "configs" / "inference.json"
     lines.append(f"python -m monai.bundle run --config_file {config} --fixed F --moving M --output_dir O")
     return "\n".join(lines)

@@ -69,7 +69,7 @@ class Client:
 
     @contextmanager
     def _refreshed(self) -> Iterator[None]:
-        with _locked(self.known / "lock"), self._explained():
+        with locked(self.known / "lock"), self._explained():
             self._updater().refresh()
             yield
 
@@ -95,7 +95,7 @@ class Client:
         """
         folder = cache_folder() / "archives"
         path = folder / f"{entry.sha256}.zip"
-        with _locked(folder / f"{entry.sha256}.lock"):
+        with locked(folder / f"{entry.sha256}.lock"):
             if _is(path, entry):
                 return path
             if self.offline:
@@ -183,7 +183,12 @@ def _is(path: Path, entry: Entry) -> bool:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock of the cache; processes wait for one another.
+
+    Raises:
+        InputError: the cache cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)

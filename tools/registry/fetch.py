@@ -51,6 +51,25 @@ class Fetcher(FetcherInterface):
                     raise
                 time.sleep(self.pause * 2**attempt)
 
+    def describe(self, url: str) -> tuple[int, str]:
+        """Ask how large a file is, and for what tells it from another one at the same address.
+
+        Args:
+            url: http or https.
+
+        Returns:
+            Its bytes, and its ETag or date; empty where the server says neither.
+
+        Raises:
+            DownloadError: there is no such file, or the server does not say its size.
+        """
+        response = self._open(url, 0)
+        response.close()
+        length = response.headers.get("Content-Length", "")
+        if not length.isdigit():
+            raise DownloadError(f"{url}: expected a server that says the file's size: fetch it and name the file")
+        return int(length), response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+
     def save(self, url: str, path: Path, size: int, progress: Progress = lambda count: None) -> None:
         """Write an address's content to a file, continuing what is there already.
 
@@ -83,7 +102,7 @@ class Fetcher(FetcherInterface):
                 for chunk in self._read(url, have, restart=lambda: file.truncate(0)):
                     if file.seek(0, 2) + len(chunk) > size:
                         file.truncate(0)
-                        raise DownloadLengthMismatchError(f"{url}: the server sends more than the {size} bytes signed")
+                        raise DownloadLengthMismatchError(f"{url}: the server sends more than {size} bytes")
                     file.write(chunk)
                     progress(len(chunk))
             except DownloadError as error:

@@ -1,5 +1,6 @@
 """A web server on loopback that serves a folder, well or badly."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class Handler(SimpleHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start if claimed is None else claimed))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
         self.end_headers()
         self.wfile.write(content[start:])
 

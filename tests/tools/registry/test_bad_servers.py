@@ -129,7 +129,7 @@ def answers(code):
 SERVERS = {
     "stalls": (stalls, "nothing more came for 0.5 seconds"),
     "sends a shorter body": (says_less, r"\d+ bytes"),
-    "never ends": (sends_on_and_on, "sends more than the .* bytes signed"),
+    "never ends": (sends_on_and_on, "sends more than .* bytes"),
     "to another host": (redirects("http://127.0.0.1:9/tiny.zip"), "refused to follow the server to another host"),
     "to another scheme": (redirects("file:///etc/passwd"), "refused to follow the server to another host"),
     "to nowhere": (redirects(""), "refused to follow"),

@@ -81,6 +81,74 @@ def test_there_is_no_bundle_or_no_file(bundles, tmp_path):
         download("tiny", weights=f"{server.url}/theirs.pt")
 
 
+def test_a_connection_that_breaks_is_resumed_by_the_same_call_and_by_the_next(bundles, checkpoint, tmp_path):
+    download("tiny")
+    content, left = checkpoint.read_bytes(), [b"a", b"b"]  # answers of 1,000 bytes, then none
+
+    def breaks_off(handler, path):
+        start = int((handler.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
+        if len(handler.server.log) == 1:  # asks for the size
+            return False
+        if not left:
+            handler.send_error(404)
+            return True
+        left.pop()
+        handler.send_response(206 if start else 200)
+        handler.send_header("Content-Length", str(len(content) - start))
+        handler.end_headers()
+        handler.wfile.write(content[start : start + 1000])
+        handler.wfile.flush()
+        handler.connection.close()
+        return True
+
+    with serving(tmp_path, breaks_off) as server:
+        with pytest.raises(InputError, match="the server answers 404"):
+            download("tiny", weights=f"{server.url}/theirs.pt")
+        verify("tiny")
+        server.misbehave = lambda handler, path: False
+        download("tiny", weights=f"{server.url}/theirs.pt")
+        asked = [span for _, span in server.log]
+    assert asked == [None, None, "bytes=1000-", "bytes=2000-", None, "bytes=2000-"]
+    assert read_manifest(bundles / "tiny").weights["sha256"] == hashlib.sha256(content).hexdigest()
+    assert not list(tmp_path.glob("cache/checkpoints/*.part"))
+
+
+def without(header):
+    def misbehave(handler, path):
+        content = path.read_bytes()
+        handler.send_response(200)
+        if header != "Content-Length":
+            handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+        return True
+
+    return misbehave
+
+
+def test_a_server_that_does_not_name_its_file_is_asked_for_all_of_it(bundles, checkpoint, tmp_path):
+    download("tiny")
+    with serving(tmp_path, without("ETag")) as server:
+        state = f"{server.url}/theirs.pt {checkpoint.stat().st_size} "
+        part = tmp_path / "cache" / "checkpoints" / f"{hashlib.sha256(state.encode()).hexdigest()}.part"
+        part.parent.mkdir()
+        part.write_bytes(b"another file's beginning")
+        download("tiny", weights=f"{server.url}/theirs.pt")
+        assert [span for _, span in server.log] == [None, None]
+
+
+def test_a_download_has_bounds(bundles, checkpoint, tmp_path, monkeypatch):
+    download("tiny")
+    with serving(tmp_path, without("Content-Length")) as server:
+        with pytest.raises(InputError, match="expected a server that says the file's size"):
+            download("tiny", weights=f"{server.url}/theirs.pt")
+        server.misbehave = lambda handler, path: False
+        monkeypatch.setattr("tools.registry.checkpoint.MAX_BYTES", 1000)
+        with pytest.raises(InputError, match=r"expected at most 1000 bytes, got \d+"):
+            download("tiny", weights=f"{server.url}/theirs.pt")
+    verify("tiny")
+
+
 def test_exported(registry, tmp_path):
     export(registry, tmp_path / "hub")
     card = (tmp_path / "hub" / "tiny" / "README.md").read_text()
