@@ -28,7 +28,8 @@ def list_bundles(bundle_dir: str = "", available: bool = False, registry: str = 
         print(f"in the registry {url}:")
         for entry in sorted(Client(url, trusted_root(root)).entries(), key=lambda entry: (entry.name, entry.version)):
             taken = f", taken back: {entry.yanked}" if entry.yanked else ""
-            print(f"  {entry.name} {entry.version}, {entry.size / 1e6:.1f} MB{taken}")
+            none = ", without weights" if entry.about.get("weights") == "none" else ""
+            print(f"  {entry.name} {entry.version}, {entry.size / 1e6:.1f} MB{none}{taken}")
 
 
 def verify(bundle: str = "", bundle_dir: str = "") -> None:

@@ -27,7 +27,7 @@ class Entry:
         path: the archive's file name below ``targets``.
         sha256: of the archive.
         size: of the archive in bytes.
-        about: title, task, licences, packages, provenance, card: see ``describe``.
+        about: title, task, licences, packages, provenance, card, weights: see ``describe``.
         yanked: why nobody should install it any more; empty where all is well.
     """
 
@@ -103,7 +103,17 @@ def describe(archive: Path, commit: str = "") -> dict[str, Any]:
             "training_command": _training(card),
         },
         "card": f"{archive.stem}.md",
+        "weights": _weights(archive, match["name"]),
     }
+
+
+def _weights(archive: Path, name: str) -> str:
+    """Where a bundle's weights are: inside, at an address that ``large_files.yml`` names, or none."""
+    with zipfile.ZipFile(archive) as entries:
+        names = entries.namelist()
+    if f"{name}/models/model.pt" in names:
+        return "inside"
+    return "large_files.yml" if f"{name}/large_files.yml" in names else "none"
 
 
 _PACKAGES = {"monai": "monai", "torch": "pytorch", "numpy": "numpy"}

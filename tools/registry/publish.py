@@ -9,12 +9,12 @@ from tuf.api.metadata import TargetFile
 from common.errors import InputError
 from common.writing import save_json
 from tools.package import ARCHIVE_NAME, model_info
-from tools.registry.archive import inspect
 from tools.registry.entry import describe, read_card
 from tools.registry.files import copy_file, file_sha256, write_bytes
 from tools.registry.keys import ROLES, check_outside, make_key, new_passphrase
 from tools.registry.repository import DAYS, Repository
 from tools.registry.settings import key_folder
+from tools.validate.command import check, errors_of
 
 
 def init(registry: Path, key_dir: str = "", passphrase: bool = False, days: str = "") -> None:
@@ -59,21 +59,24 @@ def fingerprint(registry: Path) -> str:
     return file_sha256(newest)
 
 
-def add(registry: Path, archives: Sequence[str], key_dir: str = "", commit: str = "") -> None:
-    """Add archives that ``tools package`` wrote, and sign the new state.
+def add(
+    registry: Path, archives: Sequence[str], key_dir: str = "", commit: str = "", without_weights: bool = False
+) -> None:
+    """Add archives that ``tools package`` wrote and ``tools validate`` finds no error in, and sign the new state.
 
     Args:
         registry: folder of the registry.
         archives: files named NAME_vX.Y.Z.zip, or a folder of them.
         key_dir: folder of the keys.
         commit: of the repository that they were packed from, for their provenance.
+        without_weights: take bundles without weights too; their entries say so.
 
     Raises:
-        InputError: an archive is not sound, lacks a licence or weights, or its version is there with other bytes.
+        InputError: an archive has errors or no weights, or its version is there with other bytes; nothing is added.
     """
     repository = Repository(registry.expanduser(), key_folder(key_dir))
     with repository.lock():
-        new = [_checked(archive, repository, commit) for archive in _archives(archives)]
+        new = [_checked(archive, repository, commit, without_weights) for archive in _archives(archives)]
         for archive, target, card in new:
             copy_file(archive, repository.path / "targets" / target.path)
             card_path = target.custom["card"]
@@ -95,15 +98,19 @@ def _archives(given: Sequence[str]) -> list[Path]:
     return found
 
 
-def _checked(archive: Path, repository: Repository, commit: str) -> tuple[Path, TargetFile, bytes]:
-    match = ARCHIVE_NAME.match(archive.name)
-    if match is None or not archive.is_file():
+def _checked(
+    archive: Path, repository: Repository, commit: str, without_weights: bool
+) -> tuple[Path, TargetFile, bytes]:
+    if not ARCHIVE_NAME.match(archive.name) or not archive.is_file():
         raise InputError(f"{archive}: expected an archive named NAME_vX.Y.Z.zip, got no such file or another name")
-    problems = inspect(archive, match["name"])
-    if problems:
-        raise InputError(f"{archive}: {problems[0]}")
+    errors = errors_of(check(archive))
+    if errors:
+        more = f" (and {len(errors) - 1} more: tools validate {archive})" if len(errors) > 1 else ""
+        raise InputError(f"{archive}: {errors[0].line}{more}")
     target = TargetFile.from_file(archive.name, str(archive))
-    target.unrecognized_fields["custom"] = describe(archive, commit)
+    about = target.unrecognized_fields["custom"] = describe(archive, commit)
+    if about["weights"] == "none" and not without_weights:
+        raise InputError(f"{archive}: expected weights in it, got none; --without_weights publishes it all the same")
     known = repository.files.get(archive.name)
     if known is not None and known.hashes != target.hashes:
         raise InputError(

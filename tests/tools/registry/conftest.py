@@ -7,8 +7,10 @@ import pytest
 
 from tests.tools.registry.tiny import make_bundle
 from tools.package import pack
-from tools.registry import client
+from tools.registry import client, publish
 from tools.registry.publish import add, init
+from tools.validate.command import read_and_check
+from tools.validate.finding import Finding
 
 
 @pytest.fixture(scope="session")
@@ -32,14 +34,17 @@ def user(tmp_path, monkeypatch):
 def first_state(tmp_path_factory, archives) -> Path:
     """A registry with tiny 0.9.0 and 0.10.0, and the keys beside it."""
     folder = tmp_path_factory.mktemp("first")
-    init(folder / "registry", key_dir=str(folder / "keys"))
-    add(
-        folder / "registry",
-        [str(archives[v]) for v in ("0.9.0", "0.10.0")],
-        key_dir=str(folder / "keys"),
-        commit="abc123",
-    )
+    keys = str(folder / "keys")
+    init(folder / "registry", key_dir=keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publish, "check", static)
+        add(folder / "registry", [str(archives[v]) for v in ("0.9.0", "0.10.0")], key_dir=keys, commit="abc123")
     return folder
+
+
+def static(archive: Path) -> list[Finding]:
+    """The part of ``validate`` that builds no network: a process each, one test has it."""
+    return read_and_check(archive)[1]
 
 
 @pytest.fixture
@@ -61,6 +66,7 @@ def bundles(tmp_path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """A client that loses patience at once."""
+    """A client that loses patience at once, and a publisher who builds no network."""
+    monkeypatch.setattr(publish, "check", static)
     patient = client.Fetcher
     monkeypatch.setattr(client, "Fetcher", lambda: patient(timeout=0.5, tries=3, pause=0.0, grace=1.0))

@@ -9,11 +9,16 @@ import pytest
 
 from common.errors import InputError
 from tests.tools.registry.tiny import make_bundle
+from tests.tools.validate.defects import state
+from tools.download import download
+from tools.installed import list_bundles
 from tools.package import pack
+from tools.registry import publish
 from tools.registry.keys import check_outside, load_key, make_key
 from tools.registry.publish import add, fingerprint, init, rotate, sign, yank
 from tools.registry.repository import Repository
 from tools.registry.settings import key_folder
+from tools.validate import command
 
 
 def opened(folder):
@@ -106,14 +111,44 @@ def test_a_published_version_never_changes(registry, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"licenses": None}, '"licenses" with code, weights, data in its metadata.json, got None'),
-        ({"licenses": {"code": "MIT"}}, "got {'code': 'MIT'}"),
+        (
+            {"licenses": None},
+            "metadata.json: licenses: expected what the schema says, got: None is not of type",
+        ),
+        ({"licenses": {"code": "MIT"}}, "'weights' is a required property .and 1 more: tools validate .*zip"),
+        ({"network_data_format": {}}, "network_data_format: expected what the schema says"),
     ],
 )
-def test_a_bundle_without_licences_is_refused(registry, tmp_path, changes, message):
+def test_a_bundle_with_errors_is_refused(registry, tmp_path, changes, message):
     bundle = make_bundle(tmp_path / "work" / "tiny", "0.12.0", **changes)
     with pytest.raises(InputError, match=message):
         add(registry, [str(pack(bundle, tmp_path / "dist"))])
+
+
+def test_the_network_is_looked_at_too(registry, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "check", command.check)
+    bundle = make_bundle(tmp_path / "work" / "tiny", "0.12.0")
+    state(lambda weights: dict(list(weights.items())[1:]))(bundle)
+    with pytest.raises(InputError, match=r"models/model\.pt: .*: expected this entry, got none"):
+        add(registry, [str(pack(bundle, tmp_path / "dist"))])
+    assert "tiny_v0.12.0.zip" not in opened(registry).files
+
+
+def test_a_bundle_without_weights_is_published_openly(registry, tmp_path, capsys):
+    bundle = make_bundle(tmp_path / "work" / "tiny", "0.12.0")
+    (bundle / "models" / "model.pt").unlink()
+    card = bundle / "docs" / "README.md"
+    card.write_text(card.read_text() + "\nno trained weights yet\n")
+    archive = str(pack(bundle, tmp_path / "dist"))
+    with pytest.raises(InputError, match="expected weights in it, got none; --without_weights publishes it"):
+        add(registry, [archive])
+    add(registry, [archive], without_weights=True)
+    assert opened(registry).files["tiny_v0.12.0.zip"].custom["weights"] == "none"
+    assert opened(registry).files["tiny_v0.10.0.zip"].custom["weights"] == "inside"
+    list_bundles(available=True)
+    assert "tiny 0.12.0, " in (out := capsys.readouterr().out) and out.count("without weights") == 1
+    download("tiny")
+    assert "it has no weights: train it, or tools download tiny --weights" in capsys.readouterr().out
 
 
 def test_a_hostile_archive_is_refused(registry, tmp_path):
