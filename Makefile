@@ -41,6 +41,14 @@ label-tests: $(LABEL_STAMP)
 label-load: $(LABEL_STAMP)
 	@$(BIN)/python -m tests.tools.monailabel_app.load
 
+# What the model zoo's own CI does in full mode, on every bundle, without a network: docs/registry.md
+zoo-ci: $(STAMP)
+	@$(BIN)/python -m tools validate --zoo bundles/*
+
+# Ten thousand made-up inputs for every reader of what comes from elsewhere; the tests take a hundred each
+fuzz: $(STAMP)
+	@FUZZ_INPUTS=10000 $(BIN)/python -m pytest -m fuzz
+
 test: $(STAMP)
 	@$(BIN)/python -m pytest
 

@@ -16,7 +16,10 @@ from common.images.nifti import ITK_SHEAR as ITK_SHEAR
 from common.images.nifti import affine_of, is_nibabel_file, open_image
 
 #: What the readers raise for files that are no images, are cut short or are damaged.
-READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, zlib.error, ImageFileError, HeaderDataError)
+READ_ERRORS = (
+    *(OSError, EOFError, ValueError, RuntimeError, OverflowError, MemoryError),
+    *(zlib.error, ImageFileError, HeaderDataError),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """What nibabel's formats say of an image's place: the good part of a header is used, the bad part is named."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ ROUNDED = -1e-3
 _KINDS = (nib.Nifti1Image, nib.Nifti1Pair, nib.Nifti2Image, nib.Nifti2Pair)
 _MILLIMETRES = {"meter": 1e3, "micron": 1e-3}
 _GZIP = b"\x1f\x8b"
+#: Deflate makes at most so many bytes of one.
+_LARGEST_RATIO = 1032
 
 
 def is_nibabel_file(path: str | Path) -> bool:
@@ -45,17 +48,36 @@ def open_image(path: str | Path, name: str) -> Any:
 
     Raises:
         InputError: the file is compressed and its name does not say so, or the other way round.
+        InputError: the file cannot hold the voxels that its header promises.
         Exception: what nibabel raises for a file that is no image.
     """
     _check_suffix(Path(path), name)
     with _quiet():
-        try:
-            return nib.load(path)
-        except (ValueError, HeaderDataError):
-            for kind in _KINDS:
-                if kind.path_maybe_image(path)[0]:
-                    return _forgiving(kind).from_filename(path)
-            raise
+        image = _opened(path)
+    _check_length(image, name)
+    return image
+
+
+def _opened(path: str | Path) -> Any:
+    try:
+        return nib.load(path)
+    except (ValueError, HeaderDataError):
+        for kind in _KINDS:
+            if kind.path_maybe_image(path)[0]:
+                return _forgiving(kind).from_filename(path)
+        raise
+
+
+def _check_length(image: Any, name: str) -> None:
+    """Refuse a header that promises more voxels than the file can hold: memory would be taken for all of them."""
+    promised = math.prod(int(n) for n in image.shape) * image.get_data_dtype().itemsize
+    path = Path(image.file_map["image"].filename)
+    there = path.stat().st_size * (_LARGEST_RATIO if path.suffix.lower() in (".gz", ".mgz") else 1)
+    if promised > there:
+        raise InputError(
+            f"{name}: expected a complete image, got a truncated or damaged one "
+            f"(at most {there} bytes of the {promised} that its header says)"
+        )
 
 
 @contextmanager
@@ -107,7 +129,7 @@ def affine_of(image: Any, name: str, warn: bool = True) -> Array:
     if not isinstance(image, nib.Nifti1Pair):
         return affine
     doubts = _spacing_doubts(image, name) or _code_doubts(image.header)  # the qform needs the spacing
-    unit = image.header.get_xyzt_units()[0]
+    unit = units_of(image.header)[0]
     if unit in _MILLIMETRES:
         affine[:3] *= _MILLIMETRES[unit]
         doubts.append(f"its unit is the {unit}: voxel sizes and positions were converted to millimetres")
@@ -116,6 +138,15 @@ def affine_of(image: Any, name: str, warn: bool = True) -> Array:
     for doubt in doubts if warn else ():
         logger.warning("%s: %s", name, doubt)
     return affine
+
+
+def units_of(header: nib.Nifti1Header) -> tuple[str, str]:
+    """Units of space and time; unknown for what is none of the format's codes."""
+    try:
+        space, time = header.get_xyzt_units()
+    except KeyError:
+        return "unknown", "unknown"
+    return space, time
 
 
 def _spacing_doubts(image: Any, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from common.errors import InputError
 from common.geometry import Grid, check_affine
 from common.images.damage import check_container
 from common.images.headers import READ_ERRORS, check_voxel_type, three_dimensional
-from common.images.nifti import affine_of, is_nibabel_file, open_image
+from common.images.nifti import affine_of, is_nibabel_file, open_image, units_of
 from common.images.volumes import nifti_image, read_volume
 
 
@@ -66,7 +66,7 @@ def read_series(path: str | Path, role: str) -> Series:
         check_container(path)
     except READ_ERRORS as error:
         raise InputError(f"{name}: expected a complete image, got a damaged one: {error}") from error
-    step, unit = (float(image.header["pixdim"][4]), image.header.get_xyzt_units()[1]) if _is_nifti(image) else (0.0, "")
+    step, unit = (float(image.header["pixdim"][4]), units_of(image.header)[1]) if _is_nifti(image) else (0.0, "")
     return Series(str(path), grid, image.shape[3], step, unit, image.dataobj)
 
 

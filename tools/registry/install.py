@@ -83,7 +83,8 @@ def read_manifest(folder: Path) -> Installed | None:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
         installed = Installed(**content)
-        if not all(isinstance(value, str) for value in (installed.name, installed.version, *installed.files.values())):
+        texts = (installed.name, installed.version, *installed.files.values(), *installed.weights.values())
+        if not all(isinstance(value, str) for value in texts):
             raise TypeError("texts are expected")
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(

@@ -2,11 +2,8 @@
 
 import stat
 import zipfile
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from common.errors import InputError
 from tools.registry.archive import MAX_ENTRIES, inspect, unpack
@@ -161,42 +158,3 @@ def test_unpacked(tmp_path):
     written = unpack(write(tmp_path / "a.zip", [("tiny/docs/", b"")]), tmp_path / "out", "tiny")
     assert {name: file.size for name, file in written.items()} == {"LICENSE": 4, "configs/metadata.json": 2}
     assert (tmp_path / "out" / "LICENSE").read_bytes() == b"text"
-
-
-def mutate(content, edits):
-    data = bytearray(content)
-    for position, value in edits:
-        data[position % len(data)] = value
-    return bytes(data)
-
-
-EDITS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=8)
-ANY_CASES = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
-
-
-def no_traceback(tmp_path: Path, content: bytes) -> None:
-    """Reading these bytes as an archive ends in files below the target or in an ``InputError``, nothing else."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
-        path = Path(folder, "a.zip")
-        path.write_bytes(content)
-        Path(folder, "out").mkdir()
-        try:
-            unpack(path, Path(folder, "out"), "tiny")
-        except InputError as error:
-            assert str(error)
-        assert sorted(p.name for p in Path(folder).iterdir()) == ["a.zip", "out"]
-
-
-@settings(max_examples=150, **ANY_CASES)
-@given(EDITS)
-def test_damaged_archives(tmp_path, edits):
-    no_traceback(tmp_path, mutate(write(tmp_path / "good.zip").read_bytes(), edits))
-
-
-@pytest.mark.slow
-@settings(max_examples=10_000, **ANY_CASES)
-@given(EDITS)
-def test_ten_thousand_damaged_archives(tmp_path, edits):
-    no_traceback(tmp_path, mutate(write(tmp_path / "good.zip").read_bytes(), edits))
