@@ -3,6 +3,7 @@
 from common.bundle.command_line import end_errors_in_one_line
 from common.bundle.config import LoadWeights, begin, pairs_of, require_pairs
 from common.bundle.folder import build_network, load_network
+from common.bundle.register import open_bundle, register
 from common.bundle.run import Bundle, Registered
 from common.places import bundle_folders, find_bundle
 
@@ -16,6 +17,8 @@ __all__ = [
     "end_errors_in_one_line",
     "find_bundle",
     "load_network",
+    "open_bundle",
     "pairs_of",
+    "register",
     "require_pairs",
 ]

@@ -75,6 +75,7 @@ def pairs_of(
     fixed_label: str | None = None,
     moving_label: str | None = None,
     true_field: str | None = None,
+    initial: str | None = None,
     output_dir: str | Path | None = None,
     require_overlap: bool = True,
 ) -> list[dict[str, str]]:
@@ -83,7 +84,7 @@ def pairs_of(
     if datalist is None and not any((fixed, moving, *further.values())):
         logger.warning("no images are named: the sample pair is registered (give --fixed and --moving, or --datalist)")
         return [sample_pair()]
-    further |= {"output_dir": output_dir, "require_overlap": require_overlap}
+    further |= {"initial": initial, "output_dir": output_dir, "require_overlap": require_overlap}
     return registration_pairs(fixed, moving, datalist, **further)
 
 

@@ -2,7 +2,7 @@
 
 from common.registration.alignment import AlignPaird
 from common.registration.grids import ToFixedGridd, ToNetworkGridd
-from common.registration.inferer import AutocastInferer
+from common.registration.inferer import AutocastInferer, NoNetwork
 from common.registration.load import LoadPaird, load_image
 from common.registration.pairs import check_pair_files, registration_pairs
 from common.registration.progress import StageProgress
@@ -17,6 +17,7 @@ __all__ = [
     "AutocastInferer",
     "KeepBetterd",
     "LoadPaird",
+    "NoNetwork",
     "RefineFieldd",
     "SaveRegistrationd",
     "StageProgress",

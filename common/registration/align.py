@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from common.errors import InputError
-from common.geometry.affines import Array, spacing_of
+from common.geometry.affines import Array, spacing_of, transform_points
 from common.geometry.alignment import Pose, distinct, implausible, mean_distance, pose_of, share_within
 from common.registration.mutual_information import Likeness, Look, SearchImage, coarser, look_at, prepare
 
@@ -39,8 +39,8 @@ class Alignment:
 
     Attributes:
         matrix: (4, 4), fixed image's world to moving image's, RAS millimetres: the pipeline's key ``alignment``.
-        kind: ``affine``, ``rigid`` or ``none`` (the headers stand as they are).
-        start: ``headers`` or ``search``: where the winner came from.
+        kind: ``affine``, ``rigid``, ``none`` (the headers stand as they are) or ``given`` (the initial transform does).
+        start: ``headers``, ``search`` or ``initial``: where the winner came from.
         word: one sentence for the console.
         mutual_information: in nats, of the headers' pose (``before``) and of the matrix (``after``).
         overlap: share of the foreground of the image that shows less that lies within the other one.
@@ -79,6 +79,7 @@ def align(
     mode: str = "auto",
     fixed_mask: MetaTensor | None = None,
     moving_mask: MetaTensor | None = None,
+    initial: ArrayLike | None = None,
 ) -> Alignment:
     """Find the linear map from the fixed image's world to the moving image's.
 
@@ -92,6 +93,8 @@ def align(
             where the images are aligned already (within 3 mm on average). ``none`` is the identity.
         fixed_mask: (1, X, Y, Z) on the fixed image's grid, above 0 where to look, such as the brain in a head.
         moving_mask: the same on the moving image's grid.
+        initial: (4, 4) in RAS millimetres, fixed to moving: one start more, which stays to the end, and is taken as it
+            is where no other map is better. With ``none`` it is the result.
 
     Raises:
         InputError: no such mode, or a mask on another grid.
@@ -99,7 +102,7 @@ def align(
     if mode not in MODES:
         raise InputError(f"align: expected one of {', '.join(MODES)}, got {mode!r}")
     if mode == "none":
-        return _switched_off()
+        return _switched_off() if initial is None else _given(fixed, initial)
     started = time.perf_counter()
     looks = [look_at(fixed, _mask(fixed_mask, fixed, "fixed")), look_at(moving, _mask(moving_mask, moving, "moving"))]
     spacing = _spacing(looks)
@@ -108,10 +111,12 @@ def align(
     sampled, other = reversed(images) if swapped else images
     levels = [_Level(coarser(sampled, n), coarser(other, n)) for n in (4, 2)] + [_Level(sampled, other)]
     kind = "rigid" if mode == "rigid" else "affine"
-    best = _climb(levels, kind)
+    given = [] if initial is None else [np.asarray(initial, dtype=np.float64)]
+    given = [np.linalg.inv(matrix).astype(np.float64) for matrix in given] if swapped else given
+    best = _climb(levels, kind, given)
     if mode == "auto" and implausible(best.matrix, levels[-1].overlap(best.matrix)):
-        kind, best = _rigid_instead(levels, best)
-    return _described(levels[-1], *_decide(levels[-1], best, kind, mode), swapped, started)
+        kind, best = _rigid_instead(levels, best, given)
+    return _described(levels[-1], *_decide(levels[-1], best, kind, mode, given), swapped, started)
 
 
 class _Level:
@@ -158,12 +163,15 @@ class _Level:
         return [possible[n] for n in distinct(poses, self._few[0][::10], keep, apart * self.sampled.spacing)]
 
 
-def _climb(levels: Sequence[_Level], kind: str) -> _Candidate:
-    """From the many poses of the coarsest level to the one of the finest."""
+def _climb(levels: Sequence[_Level], kind: str, given: Sequence[Array]) -> _Candidate:
+    """From the many poses of the coarsest level, and those given, to the one of the finest."""
     coarse, middle, fine = levels
     similar, scale = ("rigid", 0.0) if kind == "rigid" else ("similarity", 0.15)
-    starts = [coarse.candidate(np.eye(4), "headers"), *coarse.choose(coarse.searched(scale), STARTS, APART[0])]
-    finalists = coarse.choose([coarse.improve(start, similar, 1.0) for start in starts], FINALISTS, APART[1])
+    starts = [coarse.candidate(np.eye(4), "headers"), *(coarse.candidate(matrix, "initial") for matrix in given)]
+    starts += coarse.choose(coarse.searched(scale), STARTS, APART[0])
+    climbed = [coarse.improve(start, similar, 1.0) for start in starts]
+    finalists = coarse.choose(climbed, FINALISTS, APART[1])
+    finalists += [one for one in climbed if one.start == "initial" and one not in finalists]
     entered = [middle.candidate(one.matrix, one.start) for one in finalists]
     # A climb can stop on a ridge; one more with a large first step costs little and leaves it.
     improved = [middle.climb(one, (similar, 2.0), (similar, 0.5), (kind, 1.0)) for one in entered]
@@ -171,24 +179,32 @@ def _climb(levels: Sequence[_Level], kind: str) -> _Candidate:
     return fine.climb(fine.candidate(best.matrix, best.start), (kind, 1.0), (kind, 0.5))
 
 
-def _rigid_instead(levels: Sequence[_Level], affine: _Candidate) -> tuple[str, _Candidate]:
+def _rigid_instead(levels: Sequence[_Level], affine: _Candidate, given: Sequence[Array]) -> tuple[str, _Candidate]:
     """Where no affine is plausible: the rigid map, if that is."""
-    rigid = _climb(levels, "rigid")
+    rigid = _climb(levels, "rigid", given)
     return ("affine", affine) if implausible(rigid.matrix, levels[-1].overlap(rigid.matrix)) else ("rigid", rigid)
 
 
-def _decide(level: _Level, best: _Candidate, kind: str, mode: str) -> tuple[_Candidate, str, str]:
-    """Set the winner against the headers' own pose. -> who is taken, of what kind it is, and why."""
+def _decide(
+    level: _Level, best: _Candidate, kind: str, mode: str, given: Sequence[Array]
+) -> tuple[_Candidate, str, str]:
+    """Set the winner against the headers' own pose and that given. -> who is taken, of what kind it is, and why."""
     headers = level.candidate(np.eye(4), "headers")
     away = mean_distance(best.matrix, np.eye(4), level.sampled.points)
     if mode == "auto" and away <= ALIGNED * level.sampled.spacing:
         return headers, "none", f"aligned already: the best {kind} map moves the images by {away:.1f} mm"
+    for one in (level.candidate(matrix, "initial") for matrix in given):
+        if one.score >= max(best.score, headers.score):
+            return one, "given", f"the initial transform as it is: no {kind} map is better"
     if best.score <= headers.score:
         return headers, "none", f"left as the headers have it: no {kind} map is better"
-    pose = pose_of(best.matrix, level.sampled.centre)
+    refined = ", from the initial transform" if best.start == "initial" else ""
+    return best, kind, f"{kind} alignment by {_in_words(pose_of(best.matrix, level.sampled.centre))}{refined}"
+
+
+def _in_words(pose: Pose) -> str:
     size = float(np.prod(pose.scales) ** (1 / 3))
-    turn = f"{pose.rotation_degrees:.0f} degrees, {pose.shift_mm:.0f} mm, scale {size:.2f}"
-    return best, kind, f"{kind} alignment by {turn}"
+    return f"{pose.rotation_degrees:.0f} degrees, {pose.shift_mm:.0f} mm, scale {size:.2f}"
 
 
 def _described(level: _Level, taken: _Candidate, kind: str, word: str, swapped: bool, started: float) -> Alignment:
@@ -208,6 +224,14 @@ def _described(level: _Level, taken: _Candidate, kind: str, word: str, swapped: 
 def _switched_off() -> Alignment:
     pose = pose_of(np.eye(4), (0.0, 0.0, 0.0))
     return Alignment(np.eye(4), "none", "headers", "alignment is switched off", {}, float("nan"), pose, (), 0.0)
+
+
+def _given(fixed: MetaTensor, initial: ArrayLike) -> Alignment:
+    matrix = np.asarray(initial, dtype=np.float64)
+    middle = transform_points(fixed.affine.numpy(), (np.array(fixed.shape[1:])[None] - 1) / 2)[0]
+    pose, reasons = pose_of(matrix, middle), tuple(implausible(matrix))
+    word = f"the initial transform as it is: {_in_words(pose)}"
+    return Alignment(matrix, "given", "initial", word, {}, float("nan"), pose, reasons, 0.0)
 
 
 def _mask(mask: MetaTensor | None, image: MetaTensor, role: str) -> NDArray[np.bool_] | None:

@@ -85,15 +85,15 @@ def _move_image(job: Job, place: Reference, fill: float | None) -> None:
             "%s looks like a label map; %s interpolation mixes labels: give --interpolation label",
             job.source, job.interpolation,
         )  # fmt: skip
-    outside = _outside(first, job.interpolation) if fill is None else fill
-    kind = _stored(first) if job.interpolation in EXACT else np.float32
+    outside = outside_of(first, job.interpolation) if fill is None else fill
+    kind = stored_type(first) if job.interpolation in EXACT else np.float32
     moved = np.empty((*place.grid.shape, series.count), dtype=kind)
     for number, volume in enumerate(itertools.chain([first], volumes)):
         moved[..., number] = pull(volume, series.grid.affine, place.field, job.interpolation, outside)
     write_atomically(job.target, lambda path: _write_image(moved, series, place.grid, path))
 
 
-def _outside(volume: NDArray, interpolation: str) -> float:
+def outside_of(volume: NDArray, interpolation: str) -> float:
     """What stands for nothing: 0 for labels, else the image's background or its smallest value."""
     if interpolation in EXACT:
         return 0.0
@@ -101,12 +101,14 @@ def _outside(volume: NDArray, interpolation: str) -> float:
     return float(volume.min()) if background is None else background
 
 
-def _stored(volume: NDArray) -> np.dtype:
-    """A type for the volume's values that NIfTI readers know: few of them take 64-bit integers."""
+def stored_type(volume: NDArray) -> np.dtype:
+    """A type for the volume's values that NIfTI and its readers know: few of them take 64-bit integers."""
     if volume.dtype.kind == "b":
         return np.dtype(np.uint8)
     if volume.dtype.kind in "ui" and volume.dtype.itemsize == 8:
         return np.dtype(np.int32 if int(volume.max()) < 2**31 else np.float64)
+    if volume.dtype == np.float16:
+        return np.dtype(np.float32)
     return volume.dtype
 
 

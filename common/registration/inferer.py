@@ -11,6 +11,14 @@ from common.spatial.passes import coarse_to_fine, passes_of
 from common.switches import reads_switches
 
 
+class NoNetwork(torch.nn.Module):
+    """Stands where a network would and displaces nothing: what remains is the alignment and the refinement."""
+
+    def forward(self, pair: torch.Tensor) -> torch.Tensor:
+        """(B, 2, X, Y, Z) -> (B, 3, X, Y, Z), zeros."""
+        return pair.new_zeros((pair.shape[0], 3, *pair.shape[2:]))
+
+
 @reads_switches
 class AutocastInferer(SimpleInferer):
     """Run a network without gradients, in bfloat16 where asked for.

@@ -25,6 +25,7 @@ KEYS = {
     "fixed_keypoints": Key("path of points, voxel indices of fixed", "user", "scorer"),
     "moving_keypoints": Key("path of the points that belong to them, voxel indices of moving", "user", "scorer"),
     "true_field": Key("path of an ITK displacement field on any grid, LPS mm", "user", "saver"),
+    "initial": Key("path of a linear transform, fixed to moving; optional", "user", "AlignPaird"),
     "name": Key("text: folder of the results, the pair's name in tables", "user, registration_pairs", "saver, scorer"),
     "kind": Key("text: the group of pairs that tables take a mean over", "user", "scorer"),
     "clock": Key("seconds by stage; start and end on perf_counter's scale", "every transform", "saver, scorer"),
@@ -67,4 +68,4 @@ LABEL_KEYS = ("fixed_label", "moving_label")
 #: Optional keys that hold paths of points, as Learn2Reg calls them.
 KEYPOINT_KEYS = ("fixed_keypoints", "moving_keypoints")
 #: Keys that hold paths when a pair is listed.
-PATH_KEYS = ("fixed", "moving", *LABEL_KEYS, *KEYPOINT_KEYS, "true_field")
+PATH_KEYS = ("fixed", "moving", *LABEL_KEYS, *KEYPOINT_KEYS, "true_field", "initial")

@@ -10,6 +10,7 @@ from common.errors import InputError
 from common.images import read_field, read_header
 from common.registration.keys import LABEL_KEYS, PATH_KEYS
 from common.registration.outputs import check_outputs
+from common.registration.transform_files import read_affine
 from common.registration.validate import check_headers
 
 
@@ -21,6 +22,7 @@ def registration_pairs(
     fixed_label: str | None = None,
     moving_label: str | None = None,
     true_field: str | None = None,
+    initial: str | None = None,
     section: str | None = None,
     output_dir: str | Path | None = None,
     required: bool = True,
@@ -36,6 +38,7 @@ def registration_pairs(
         fixed_label: label map of the fixed image, optional.
         moving_label: label map of the moving image, optional.
         true_field: ITK displacement field that is known to be right, optional.
+        initial: linear transform to start the alignment from, optional.
         section: the datalist's section; the first one with pairs without it.
         output_dir: where the results are going to be written; checked too where it is given.
         required: whether it is an error to name no pair; a configuration that is only looked at has none.
@@ -54,8 +57,8 @@ def registration_pairs(
             raise InputError("expected either a fixed and a moving image or a datalist, got both")
         pairs = listed_pairs(datalist, section)
     elif fixed and moving:
-        labels = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
-        pairs = [_with_paths({"fixed": fixed, "moving": moving, **labels}, Path.cwd())]
+        further = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
+        pairs = [_with_paths({"fixed": fixed, "moving": moving, "initial": initial, **further}, Path.cwd())]
     elif not (required or fixed or moving):
         return []
     else:
@@ -81,7 +84,9 @@ def check_pair_files(pair: Mapping[str, str], require_overlap: bool = True) -> N
         InputError: the first thing found wrong.
     """
     headers = {key: read_header(pair[key], key, warn=False) for key in ("fixed", "moving", *LABEL_KEYS) if key in pair}
-    if require_overlap:
+    if "initial" in pair:
+        read_affine(pair["initial"])
+    elif require_overlap:
         check_headers(headers["fixed"], headers["moving"])
     if "true_field" in pair:
         read_field(pair["true_field"])

@@ -181,4 +181,4 @@ class SaveRegistrationd(Transform):
 def _paths(data: Mapping[Hashable, Any]) -> dict[str, str]:
     """Paths of the files that a pair was loaded from, and its name."""
     loaded = {key: data[key].meta["filename_or_obj"] for key in PATH_KEYS if isinstance(data.get(key), MetaTensor)}
-    return {**{key: data[key] for key in ("true_field", "name") if key in data}, **loaded}
+    return {**{key: data[key] for key in ("true_field", "initial", "name") if key in data}, **loaded}

@@ -56,6 +56,18 @@ def read_transform(path: str | Path, source: str = "fixed", target: str = "movin
         raise error if str(path) in str(error) else InputError(f"transform {path}: {error}") from error
 
 
+def read_affine(path: str | Path, source: str = "fixed", target: str = "moving") -> Affine:
+    """Read a transform file that holds a linear map alone; see ``read_transform``.
+
+    Raises:
+        InputError: as ``read_transform``, or there is a field in it.
+    """
+    transform = read_transform(path, source, target)
+    if not isinstance(transform, Affine):
+        raise InputError(f"transform {path}: expected a linear transform alone, got one with a displacement field")
+    return transform
+
+
 def _read(path: str | Path, suffix: str, source: str, target: str) -> Transform:
     if suffix in FIELD_SUFFIXES:
         field, grid = read_field(path)
@@ -64,6 +76,11 @@ def _read(path: str | Path, suffix: str, source: str, target: str) -> Transform:
         return Affine(_read_matrix(path), source, target)
     if suffix in COMPOSITE_SUFFIXES:
         _check_hdf5(path)
+    elif suffix == ".mat" and _is_text_matrix(path):
+        raise InputError(
+            f"transform {path}: expected ITK's or ANTs' matrix, got FSL's, which says nothing without both images: "
+            "convert it first (docs/howto/other_programs.md)"
+        )
     return _from_itk(_read_itk(path), str(path), source, target)
 
 
@@ -127,6 +144,14 @@ def _read_matrix(path: str | Path) -> Array:
     if matrix.shape != (4, 4):
         raise InputError(f"transform {path}: expected four rows of four numbers, got {matrix.shape}")
     return matrix
+
+
+def _is_text_matrix(path: str | Path) -> bool:
+    rows = [row.split() for row in Path(path).read_bytes()[:2000].splitlines() if row.strip()]
+    try:
+        return [len([float(word) for word in row]) for row in rows] == [4, 4, 4, 4]
+    except ValueError:
+        return False
 
 
 def _write_matrix(matrix: Array, path: Path) -> None:

@@ -93,7 +93,7 @@ class ValidatePaird(Transform):
                 if isinstance(out.get(key), torch.Tensor):
                     name = f"{key} {out[key].meta['filename_or_obj']}"
                     out[key] = fitted_label(out[key], out[key.removesuffix("_label")], name)
-            if self.require_overlap:
+            if self.require_overlap and "initial" not in out:
                 fixed, moving = (foreground_points(out, key) for key in names)
                 check_overlap(fixed, moving, names["fixed"], names["moving"])
                 _check_shared_voxels(out, names)

@@ -1,0 +1,108 @@
+"""``register``: two images, in memory or on disk, and the result in memory; the way is ``Bundle.register``'s."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.bundle.run import Bundle, Registered
+from common.errors import InputError
+from common.registration.in_memory import image_file, read_whole
+from common.registration.keys import PATH_KEYS
+from common.registration.result import Registration
+from common.registration.transform_files import read_transform
+
+#: ``bundle="none"``: alignment and refinement alone. A configuration's keys that make its network the zero field.
+NO_NETWORK: dict[str, Any] = {
+    "bundle_name": "no network",
+    "network_def": {"_target_": "common.registration.NoNetwork"},
+    "load_pretrain": False,
+    "passes": [1],
+    "refine_start": "affine",
+}
+#: Keys that this function sets itself.
+_OWN = ("output_dir", "outputs", "datalist", "console")
+
+
+def register(
+    fixed: Any,
+    moving: Any,
+    *,
+    bundle: str | Path = "mambamorph",
+    fixed_label: Any = None,
+    moving_label: Any = None,
+    initial: Any = None,
+    inverse: bool = False,
+    **overrides: Any,
+) -> Registration:
+    """Register two images and return the result in memory; no file stays.
+
+    Images may be paths, nibabel images, ``itk.Image``, ``SimpleITK.Image`` or ``MetaTensor`` with their affines, of any
+    orientation, spacing, size and type.
+
+    Args:
+        fixed: the image that stays where it is.
+        moving: the image that is brought to it.
+        bundle: name or folder of a bundle; ``none`` aligns and refines without a network.
+        fixed_label: label map of the fixed image, for Dice.
+        moving_label: label map of the moving image, which is moved along.
+        initial: linear transform to start from, fixed to moving: a file (``read_transform``), or (4, 4) in RAS
+            millimetres.
+        inverse: whether to compute the inverse transform as well.
+        overrides: keys of the bundle's ``inference.json``, such as ``align="none"``, ``refine="off"``,
+            ``passes=[2]``, ``device="cpu"``. Keys that name images take them as ``fixed`` does.
+
+    Raises:
+        InputError: something cannot be used; the text says what was expected and what came.
+
+    >>> from common.bundle import register
+    >>> from common.sample import sample_pair
+    >>> pair = sample_pair()
+    >>> result = register(pair["fixed"], pair["moving"], bundle="none", align="none", refine="off", spacing=4.0)
+    >>> result.moved.shape, result.points_to_moving([[0.0, 10.0, 20.0]]).tolist()
+    ((160, 192, 160), [[0.0, 10.0, 20.0]])
+    """
+    if wrong := [key for key in _OWN if key in overrides]:
+        raise InputError(f"register: {wrong[0]} is for files: expected Bundle.register for it, got it here")
+    opened, base = open_bundle(bundle)
+    images = {"fixed": fixed, "moving": moving, "fixed_label": fixed_label, "moving_label": moving_label}
+    images |= {key: overrides.pop(key) for key in PATH_KEYS if key in overrides}
+    with tempfile.TemporaryDirectory(prefix="register-") as name:
+        folder = Path(name)
+        pair = {role: image_file(image, role, folder) for role, image in images.items() if image is not None}
+        if initial is not None:
+            pair["initial"] = _initial_file(initial, folder)
+        options = {"field_spacing": 0, **base, **overrides, "outputs": ["transform", *["inverse"] * inverse]}
+        (written,) = opened.register(pair, folder / "result", **options)
+        return _read(written, [role for role in ("fixed", "moving") if not isinstance(images[role], str | Path)])
+
+
+def open_bundle(bundle: str | Path) -> tuple[Bundle, dict[str, Any]]:
+    """Return a bundle and the keys to override in it; for ``none`` any bundle's configuration with ``NO_NETWORK``.
+
+    Raises:
+        InputError: there is no such bundle, or none at all.
+    """
+    return (Bundle("mambamorph"), dict(NO_NETWORK)) if str(bundle) == "none" else (Bundle(bundle), {})
+
+
+def _initial_file(initial: Any, folder: Path) -> str:
+    if isinstance(initial, (str, Path)):
+        return str(Path(initial).expanduser().absolute())
+    path = folder / "initial.txt"
+    np.savetxt(path, np.asarray(getattr(initial, "matrix", initial), dtype=np.float64), fmt="%.17g")
+    return str(path)
+
+
+def _read(written: Registered, in_memory: list[str]) -> Registration:
+    files = {path.name: path for path in written.files}
+    labels, back = files.get("moved_label.nii.gz"), files.get("inverse.h5")
+    names = {role: f"{role} image in memory" for role in in_memory}
+    return Registration(
+        moved=read_whole(files["moved.nii.gz"]),
+        moved_label=read_whole(labels) if labels else None,
+        transform=read_transform(files["transform.h5"]),
+        inverse=read_transform(back, "moving", "fixed") if back else None,
+        metrics=written.metrics | names,
+    )
