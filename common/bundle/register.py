@@ -56,12 +56,11 @@ def register(
     Raises:
         InputError: something cannot be used; the text says what was expected and what came.
 
-    >>> from common.bundle import register
-    >>> from common.sample import sample_pair
-    >>> pair = sample_pair()
-    >>> result = register(pair["fixed"], pair["moving"], bundle="none", align="none", refine="off", spacing=4.0)
-    >>> result.moved.shape, result.points_to_moving([[0.0, 10.0, 20.0]]).tolist()
-    ((160, 192, 160), [[0.0, 10.0, 20.0]])
+    Example::
+
+        result = register("t1.nii.gz", nibabel.load("ct.nii.gz"), bundle="none", inverse=True)
+        nibabel.save(result.moved, "ct_on_t1.nii.gz")
+        result.points_to_fixed([[-20.0, 10.0, 5.0]])
     """
     if wrong := [key for key in _OWN if key in overrides]:
         raise InputError(f"register: {wrong[0]} is for files: expected Bundle.register for it, got it here")
