@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo registry-demo label-demo label-tests label-load test browser-tests papers-tests accelerator-tests lint environment clean
+.PHONY: demo registry-demo label-demo label-tests label-load test browser-tests kill-tests papers-tests accelerator-tests lint environment clean
 
 environment: $(STAMP)
 
@@ -68,6 +68,10 @@ accelerator-tests: $(STAMP)
 	  --no-build-isolation --no-binary :all: --dest build/sources causal-conv1d mamba-ssm
 	@for archive in build/sources/*.tar.gz; do tar -xzf $$archive -C build/sources; done
 	@ACCELERATOR_SOURCES=build/sources $(BIN)/python -m pytest tests/common/scan/test_sources.py
+
+# A cohort that is killed at twenty random moments loses no pair and does none twice: docs/cohort.md
+kill-tests: $(STAMP)
+	@$(BIN)/python -m pytest tests/tools/cohort -m kills
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ COMMANDS: Commands = {
         "registration": "tools.benchmark.registration:benchmark_registration",
         "scan": "tools.benchmark.scan:benchmark_scan",
     },
+    "cohort": "tools.cohort.command:cohort",
     "convert": "tools.convert:convert",
     "datalist": "tools.datalist:datalist",
     "demo": "tools.demo:demo",

@@ -1,6 +1,7 @@
 """``Bundle``: how a program opens a bundle and registers with it; every door but MONAI's command goes through it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,23 +93,46 @@ class Bundle:
         """
         if not pairs:
             raise InputError("nothing to register: the list of pairs is empty")
-        given = dict(pairs) if isinstance(pairs, Mapping) else {"datalist": [dict(pair) for pair in pairs]}
         results: list[Registered] = []
-        try:
-            parser = self.parser(**given, output_dir=str(output_dir), **overrides)
-            parser.parse()
-            *first, last = range(len(parser["run"]))
-            for number in first:
-                parser.get_parsed_content(f"run::{number}")
-            evaluator: Engine = parser.get_parsed_content("evaluator")
+        with _plain_errors():
+            parser, evaluator = self._ready(pairs, output_dir, overrides)
             evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: results.extend(_results(engine)))
-            parser.get_parsed_content(f"run::{last}")
-        except Exception as error:
-            cause = find_input_error(error)
-            if cause is None or cause is error:
-                raise
-            raise InputError(str(cause)) from error
+            parser.get_parsed_content(f"run::{len(parser['run']) - 1}")
         return results
+
+    def check(
+        self, pairs: Mapping[str, Any] | Sequence[Mapping[str, Any]], output_dir: str | Path, **overrides: Any
+    ) -> None:
+        """Raise what ``register`` would raise before its first pair: options, folder, headers, weights.
+
+        Raises:
+            InputError: see ``register``.
+        """
+        with _plain_errors():
+            self._ready(pairs, output_dir, overrides)
+
+    def _ready(
+        self, pairs: Mapping[str, Any] | Sequence[Mapping[str, Any]], output_dir: str | Path, overrides: dict[str, Any]
+    ) -> tuple[ConfigParser, Engine]:
+        """All of a run but its last step."""
+        given = dict(pairs) if isinstance(pairs, Mapping) else {"datalist": [dict(pair) for pair in pairs]}
+        parser = self.parser(**given, output_dir=str(output_dir), **overrides)
+        parser.parse()
+        for number in range(len(parser["run"]) - 1):
+            parser.get_parsed_content(f"run::{number}")
+        return parser, parser.get_parsed_content("evaluator")
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raise the user's mistake itself, not what MONAI wraps it in."""
+    try:
+        yield
+    except Exception as error:
+        cause = find_input_error(error)
+        if cause is None or cause is error:
+            raise
+        raise InputError(str(cause)) from error
 
 
 def _results(engine: Engine) -> list[Registered]:

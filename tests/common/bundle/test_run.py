@@ -121,3 +121,14 @@ def test_mistakes_are_input_errors(pair, tmp_path, overrides, message):
 def test_no_pairs(tmp_path):
     with pytest.raises(InputError, match="nothing to register: the list of pairs is empty"):
         Bundle(write_bundle(tmp_path / "bundle", 1)).register([], tmp_path / "out")
+
+
+def test_a_check_says_what_a_run_would_and_writes_nothing(pair, tmp_path):
+    bundle = Bundle(write_bundle(tmp_path / "bundle", 1))
+    files = {"fixed": pair[0], "moving": pair[1]}
+    bundle.check(files, tmp_path / "out")
+    with pytest.raises(InputError, match=r"unknown option --pases"):
+        bundle.check(files, tmp_path / "out", pases=[1])
+    with pytest.raises(InputError, match=r"fixed image .*gone"):
+        bundle.check({**files, "fixed": str(tmp_path / "gone.nii.gz")}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,113 @@
+"""``python -m tools cohort``: register every pair of a datalist, in several processes, and go on after a kill."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from common import __version__
+from common.bundle import Bundle
+from common.errors import InputError
+from common.registration.pairs import listed_pairs
+from common.sample import sample_pair
+from common.writing import check_writable
+from tools.cohort.disk import check_disk as room_for
+from tools.cohort.index import INDEX, write_index
+from tools.cohort.processes import run
+from tools.cohort.state import FAILED, SETTINGS, Cohort, Pair, claim, shard
+from tools.cohort.table import TABLE, rows, write_table
+from tools.cohort.worker import THUMBNAILS, Work
+
+_OWN = (FAILED, SETTINGS, TABLE, INDEX, THUMBNAILS)
+
+
+def cohort(
+    datalist: Path,
+    output_dir: Path,
+    bundle: str = "mambamorph",
+    section: str | None = None,
+    workers: int = 1,
+    check_disk: bool = True,
+    overwrite: bool = False,
+    **options: Any,
+) -> None:
+    """Register every pair of a datalist; the same command again goes on where it was stopped.
+
+    A finished pair is never done again, a pair that fails is noted and skipped, and the exit code is 1 if one did.
+    ``cohort.csv`` is the table of all pairs, ``index.html`` the page to look through them, the worst first. Under
+    torchrun or with RANK and WORLD_SIZE set, every process takes its share of the pairs.
+
+    Args:
+        datalist: JSON of pairs with fixed and moving, see docs/cohort.md.
+        output_dir: where to; a subfolder a pair.
+        bundle: name or folder of the bundle.
+        section: the datalist's section; the first one with pairs without it.
+        workers: processes on this machine, which share its cores.
+        check_disk: estimate the disk that is needed and refuse to begin where it is not there.
+        overwrite: register all of it again.
+        options: keys of inference.json, such as --report true, --refine fast, --dataloader#num_workers 1.
+
+    Raises:
+        InputError: something that is given cannot be used, or pairs failed.
+    """
+    folder, pairs = check_writable(output_dir), _named(listed_pairs(datalist, section))
+    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    mine = Cohort(folder, shard(pairs, rank, world))
+    options |= _device(options)
+    opened = _begin(mine, bundle, {key: value for key, value in options.items() if key != "device"}, overwrite)
+    opened.check(sample_pair(), folder, **options)
+    waiting = [pair for pair in mine.pairs if not mine.settled(pair)]
+    print(f"{len(mine.pairs)} pairs, {len(mine.pairs) - len(waiting)} finished before", flush=True)
+    if check_disk and waiting:
+        print(room_for(mine, waiting), flush=True)
+    threads = max(1, (os.cpu_count() or 1) // (workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    run([Work(Cohort(folder, shard(waiting, n, workers)), bundle, options, threads) for n in range(workers)])
+    _end(Cohort(folder, pairs), mine)
+
+
+def _named(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
+    for pair in pairs:
+        if pair["name"] in _OWN:
+            raise InputError(f"pair {pair['name']!r}: expected another name, this one is a file of the cohort's own")
+    return pairs
+
+
+def _device(options: dict[str, Any]) -> dict[str, str]:
+    """The GPU of this process, where there are some and the user has not said."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if "device" in options or not count:
+        return {}
+    return {"device": f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % count}"}
+
+
+def _begin(mine: Cohort, bundle: str, options: dict[str, Any], overwrite: bool) -> Bundle:
+    opened = Bundle(bundle)
+    if overwrite:
+        (mine.folder / SETTINGS).unlink(missing_ok=True)
+        for pair in mine.pairs:
+            (mine.folder / pair["name"] / "metrics.json").unlink(missing_ok=True)
+    settings = {"bundle": opened.name, "version": opened.version, "software": __version__, "options": options}
+    claim(mine.folder, settings)
+    mine.forgive(mine.pairs)
+    return opened
+
+
+def _end(everything: Cohort, mine: Cohort) -> None:
+    """Write what a person looks at; say what failed.
+
+    Raises:
+        InputError: pairs of this process failed.
+    """
+    table = rows(everything)
+    write_table(table, everything.folder)
+    write_index(table, everything.folder)
+    print(f"written: {everything.folder / TABLE}, {everything.folder / INDEX}", flush=True)
+    failed: list[Pair] = [pair for pair in mine.pairs if mine.metrics(pair) is None]
+    if failed:
+        names = ", ".join(pair["name"] for pair in failed[:5]) + (", ..." if len(failed) > 5 else "")
+        first = mine.failure(failed[0]) or "it was not reached"
+        raise InputError(
+            f"{len(failed)} of {len(mine.pairs)} pairs failed ({names}), the first one since: {first}; "
+            f"the others are in {everything.folder / TABLE}, the same command tries these again"
+        )
