@@ -15,10 +15,10 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from common import __version__
-from common.switches import switch
 from tools.monailabel_app.atlas import find_atlases
 from tools.monailabel_app.jobs import Jobs, Ticket
 from tools.monailabel_app.names import checked_name
+from tools.monailabel_app.options import Option
 from tools.monailabel_app.pairs import PairRegistration
 from tools.monailabel_app.refused import RefusedError
 from tools.monailabel_app.studies import Studies
@@ -27,6 +27,7 @@ from tools.monailabel_app.worker import Worker
 
 #: Names that clients may not bring among the parameters: they say what is worked on.
 _RESERVED = ("image", "study", "model", "label", "file", "session", "ticket", "folder")
+_SAVE = Option("save_label", False, "keep the result in the studies")
 
 
 class RegistrationApp(MONAILabelApp):
@@ -103,11 +104,11 @@ class RegistrationApp(MONAILabelApp):
         for name in _RESERVED:
             if name in params:
                 raise RefusedError(400, f"parameter {name!r}: expected none of this name among the parameters")
-        tag = _tag_of(params)
+        tag, kept = _tag_of(params), _SAVE.read(params.get(_SAVE.name, _SAVE.values))
         path = upload or self._datastore.image(image)
         request = {"image": str(path), "study": image, "ticket": ticket.id, "params": dict(params)}
         file, told = self._infers[model](request)
-        if switch(params.get("save_label") or False, "save_label") and upload is None:
+        if kept and upload is None:
             self._datastore.keep(image, tag, Path(file), kind_of(file), {"params": {"model": model, **told}})
         return {"file": file, "params": told, "tag": tag, "label": image}
 

@@ -122,6 +122,7 @@ class Studies(LocalDatastore):
                 (422).
         """
         image = self.image(identity)
+        checked_name(tag, "tag")
         suffix = suffix_of(upload.name)
         check_image(upload)
         try:

@@ -19,6 +19,7 @@ from tools.monailabel_app.subjects import earlier_study
 #: The drop-down's word for all atlases at once.
 ALL = "all, fused"
 AUTOMATIC = "automatic"
+DOUBTFUL = Option("keep_doubtful", False, "also give labels where both images have nothing in common")
 
 
 class RegistrationTask(InferTask):
@@ -74,6 +75,7 @@ class RegistrationTask(InferTask):
             "label_names": done.get("label_names", {}),
             "options": values,
             "similarity": done.get("metrics") or done["atlases"],
+            "warnings": done["warnings"],
             "queue": {"position": ticket.position, "waited_seconds": ticket.waited},
         }
         return done["file"], told
@@ -83,7 +85,16 @@ class RegistrationTask(InferTask):
         raise NotImplementedError
 
 
-class AtlasSegmentation(RegistrationTask):
+class Segmentation(RegistrationTask):
+    """A task whose answer is a label map."""
+
+    def common(self, request: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """What such tasks share: the study, the kind of file (Slicer asks for ``.nrrd``), what to do in doubt."""
+        suffix = ".nrrd" if request["params"].get("result_extension") == ".nrrd" else ".nii.gz"
+        return {"study": request["image"], "suffix": suffix, "keep_doubtful": values["keep_doubtful"]}
+
+
+class AtlasSegmentation(Segmentation):
     """Labels of one atlas, or of all of them fused, brought onto a study."""
 
     def __init__(self, jobs: Jobs, studies: Studies, atlases: Mapping[str, Atlas]) -> None:
@@ -99,6 +110,7 @@ class AtlasSegmentation(RegistrationTask):
             Option("atlas", names, "whose labels; all of them are registered one by one and fused"),
             Option("fusion", METHODS, "how several atlases become one answer"),
             *registration_options(),
+            DOUBTFUL,
         )
 
     def work(self, request: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, str]]:
@@ -106,11 +118,11 @@ class AtlasSegmentation(RegistrationTask):
         names = [name for name in self.atlases if name != SAMPLE_NAME] if values["atlas"] == ALL else [values["atlas"]]
         used = [self.atlases[name] for name in names]
         given = [atlas.plain() for atlas in used]
-        arguments = {"study": request["image"], "atlases": given, "fusion": values["fusion"], "suffix": suffix(request)}
+        arguments = {"atlases": given, "fusion": values["fusion"], **self.common(request, values)}
         return "segment", arguments, {str(path): f"atlas {a.name}" for a in used for path in (a.image, a.labels)}
 
 
-class FollowUp(RegistrationTask):
+class FollowUp(Segmentation):
     """A patient's earlier label, brought onto a later study."""
 
     def __init__(self, jobs: Jobs, studies: Studies) -> None:
@@ -127,6 +139,7 @@ class FollowUp(RegistrationTask):
                    "the labelled study; automatic: the last one before this with the same subject in its name"),
             Option("tag", tuple(tags) or ("final",), "which of its labels; final is what was submitted"),
             *registration_options(),
+            DOUBTFUL,
         )  # fmt: skip
 
     def work(self, request: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, str]]:
@@ -143,13 +156,8 @@ class FollowUp(RegistrationTask):
         stored = stored.get("params", stored) if isinstance(stored.get("params", stored), Mapping) else {}
         names = names_of_label(stored, values_there)
         given = [Atlas(earlier, image, label, names).plain()]
-        arguments = {"study": request["image"], "atlases": given, "fusion": "best", "suffix": suffix(request)}
+        arguments = {"atlases": given, "fusion": "best", **self.common(request, values)}
         return "segment", arguments, {str(image): f"study {earlier}", str(label): f"label {tag} of {earlier}"}
-
-
-def suffix(request: Mapping[str, Any]) -> str:
-    """The kind of label file that a client asks for: Slicer wants ``.nrrd``."""
-    return ".nrrd" if request["params"].get("result_extension") == ".nrrd" else ".nii.gz"
 
 
 def kind_of(file: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.bundle import Bundle, Registered
+from common.errors import InputError
 from common.geometry import Grid, shear_of
 from common.images import read_header, read_volume, save_volume
 from common.images.headers import ITK_SHEAR
@@ -31,7 +32,7 @@ RESULTS = {
 
 def segment(
     study: str, atlases: Sequence[Mapping[str, Any]], folder: str, bundle: str, overrides: Mapping[str, Any],
-    fusion: str, suffix: str,
+    fusion: str, suffix: str, keep_doubtful: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Bring the labels of atlases onto a study.
 
@@ -43,27 +44,32 @@ def segment(
         overrides: keys of ``inference.json``.
         fusion: see ``fusion.fuse``.
         suffix: ``.nrrd`` or ``.nii.gz``, the kind of the result.
+        keep_doubtful: also use atlases that have nothing in common with the study.
 
     Returns:
         ``file`` with labels 1..N on the study's own grid, ``label_names`` in order, ``atlases`` with the similarity
-        that each reached.
+        that each reached, ``warnings``.
 
     Raises:
-        InputError: an image cannot be used.
+        InputError: an image cannot be used, or no atlas fits.
     """
-    moved, figures = [], {}
+    moved, figures, warnings = [], {}, []
     for number, atlas in enumerate(atlases):
         pair = {"fixed": study, "moving": atlas["image"], "moving_label": atlas["labels"]}
         output = Path(folder) / f"atlas-{number}"
         (result,) = Bundle(bundle).register(pair, output, **overrides)
-        moved.append(np.asarray(read_volume(output / "moved_label.nii.gz", "moved_label").voxels).astype(np.int32))
-        figures[atlas["name"]] = _figures(result)
+        warnings += [f"{atlas['name']}: {warning}" for warning in warnings_of(result)]
+        if keep_doubtful or not is_doubtful(result):
+            moved.append(np.asarray(read_volume(output / "moved_label.nii.gz", "moved_label").voxels).astype(np.int32))
+            figures[atlas["name"]] = _figures(result)
         shutil.rmtree(output)
+    if not moved:
+        raise InputError(f"expected an atlas that fits this image, got none ({'; '.join(warnings)}); see keep_doubtful")
     fused = fuse(moved, fusion, [figure["mutual_information"] for figure in figures.values()])
     names = {int(value): name for atlas in reversed(atlases) for value, name in atlas["names"].items()}
     labels, label_names = relabel(fused, names)
     file = save_labels(labels, read_header(study, "study").grid, Path(folder) / f"labels{suffix}")
-    return {"file": str(file), "label_names": label_names, "atlases": figures}
+    return {"file": str(file), "label_names": label_names, "atlases": figures, "warnings": warnings}
 
 
 def register_images(
@@ -81,7 +87,7 @@ def register_images(
         label: the moving image's label map, if it has one.
 
     Returns:
-        ``file`` and ``metrics``, the similarity before and after.
+        ``file``, ``metrics`` (the similarity before and after) and ``warnings``.
 
     Raises:
         InputError: an image cannot be used.
@@ -92,7 +98,22 @@ def register_images(
     if result in ("transform", "all"):
         write_total_transform(output)
     file = _zipped(output, Path(folder)) if result == "all" else output / RESULTS[result]
-    return {"file": str(file), "metrics": registered.metrics["similarity"], "atlases": {}}
+    return {"file": str(file), "metrics": registered.metrics["similarity"], "warnings": warnings_of(registered)}
+
+
+def is_doubtful(result: Registered) -> bool:
+    """Whether both images have nothing in common, so that any labels would be a guess."""
+    rejected = result.metrics.get("fallback", {}).get("rejected", [])
+    return any(flag["flag"] == "unrelated" for one in rejected for flag in one["flags"])
+
+
+def warnings_of(result: Registered) -> list[str]:
+    """What the pipeline found wrong with a result, in sentences; see ``docs/quality.md``."""
+    metrics = result.metrics
+    warnings = [f"{flag['word']}; {flag['what_to_do']}" for flag in metrics.get("quality", [])]
+    if found := metrics.get("fallback"):
+        warnings.insert(0, f"the result is {found['to']}, since {'; '.join(found['because'])}")
+    return warnings
 
 
 def write_total_transform(output: Path) -> Path:

@@ -17,7 +17,7 @@ from tests.common.registration.phantom import make_image
 from tests.tools.monailabel_app.test_atlas import NAMES
 from tools.monailabel_app.work import RESULTS, register_images, save_labels, segment
 
-QUICK = {"align": "none", "refine": "off", "passes": [2], "device": "cpu"}
+QUICK = {"align": "none", "refine": "off", "keep": True, "passes": [2], "device": "cpu"}
 
 
 def make_atlas(folder: Path, name: str, **geometry) -> dict:
@@ -29,8 +29,10 @@ def make_atlas(folder: Path, name: str, **geometry) -> dict:
     return {"name": name, "image": str(image), "labels": str(folder / f"{name}-labels.nii.gz"), "names": NAMES}
 
 
-def ask(study: Path, atlases: list[dict], folder: Path, suffix: str = ".nrrd", fusion: str = "voting") -> dict:
-    return segment(str(study), atlases, str(folder), "voxelmorph", QUICK, fusion, suffix)
+def ask(
+    study: Path, atlases: list[dict], folder: Path, suffix: str = ".nrrd", fusion: str = "voting", **overrides
+) -> dict:
+    return segment(str(study), atlases, str(folder), "voxelmorph", overrides or QUICK, fusion, suffix)
 
 
 GRIDS = {
@@ -167,6 +169,30 @@ def test_labels_come_along(tmp_path: Path):
     arguments = (str(fixed), atlas["image"], str(tmp_path / "job"), "voxelmorph", QUICK, "moved labels")
     done = register_images(*arguments, label=atlas["labels"])
     assert set(np.unique(np.asarray(nib.load(done["file"]).dataobj))) == {0, 17, 53}
+
+
+def make_noise(folder: Path) -> dict:
+    """An atlas that has nothing in common with any study."""
+    atlas = make_atlas(folder, "noise")
+    image = nib.load(atlas["image"])
+    noise = np.random.default_rng(0).uniform(20, 100, image.shape).astype(np.float32)
+    nib.save(nib.Nifti1Image(noise, image.affine), atlas["image"])
+    return atlas
+
+
+def test_an_atlas_that_does_not_fit_is_left_out(tmp_path: Path):
+    """Where the images have nothing in common, labels would be a guess."""
+    study, noise = make_image(tmp_path / "study.nii.gz"), make_noise(tmp_path)
+    overrides = QUICK | {"keep": False}
+    with pytest.raises(InputError, match=r"expected an atlas that fits this image, got none .*keep_doubtful"):
+        ask(study, [noise], tmp_path / "job", **overrides)
+    assert list((tmp_path / "job").iterdir()) == []
+    done = ask(study, [noise, make_atlas(tmp_path, "a")], tmp_path / "both", **overrides)
+    assert list(done["atlases"]) == ["a"] and any(line.startswith("noise: the result is") for line in done["warnings"])
+    kept = segment(
+        str(study), [noise], str(tmp_path / "kept"), "voxelmorph", QUICK, "best", ".nrrd", keep_doubtful=True
+    )
+    assert list(kept["label_names"]) == ["Left", "Right"] and kept["warnings"]
 
 
 def test_images_that_cannot_be_used_are_named(tmp_path: Path):
