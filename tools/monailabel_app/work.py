@@ -15,7 +15,6 @@ from common.geometry import Grid, shear_of
 from common.images import read_header, read_volume, save_volume
 from common.images.headers import ITK_SHEAR
 from common.registration.simple_itk import to_image
-from common.registration.transform_files import read_transform, write_transform
 from common.writing import write_atomically
 from tools.monailabel_app.fusion import fuse
 from tools.monailabel_app.relabel import relabel
@@ -57,7 +56,7 @@ def segment(
     for number, atlas in enumerate(atlases):
         pair = {"fixed": study, "moving": atlas["image"], "moving_label": atlas["labels"]}
         output = Path(folder) / f"atlas-{number}"
-        (result,) = Bundle(bundle).register(pair, output, **overrides)
+        (result,) = Bundle(bundle).register(pair, output, outputs="none", **overrides)
         warnings += [f"{atlas['name']}: {warning}" for warning in warnings_of(result)]
         if keep_doubtful or not is_doubtful(result):
             moved.append(np.asarray(read_volume(output / "moved_label.nii.gz", "moved_label").voxels).astype(np.int32))
@@ -93,10 +92,9 @@ def register_images(
         InputError: an image cannot be used.
     """
     pair = {"fixed": fixed, "moving": moving} | ({"moving_label": label} if label else {})
-    (registered,) = Bundle(bundle).register(pair, Path(folder) / "pair", **overrides)
+    outputs = {"transform": "transform", "all": "all"}.get(result, "none")
+    (registered,) = Bundle(bundle).register(pair, Path(folder) / "pair", outputs=outputs, **overrides)
     output = registered.folder
-    if result in ("transform", "all"):
-        write_total_transform(output)
     file = _zipped(output, Path(folder)) if result == "all" else output / RESULTS[result]
     return {"file": str(file), "metrics": registered.metrics["similarity"], "warnings": warnings_of(registered)}
 
@@ -114,14 +112,6 @@ def warnings_of(result: Registered) -> list[str]:
     if found := metrics.get("fallback"):
         warnings.insert(0, f"the result is {found['to']}, since {'; '.join(found['because'])}")
     return warnings
-
-
-def write_total_transform(output: Path) -> Path:
-    """Write ``transform.h5``, fixed to moving, beside the field that it is made of."""
-    target = output / RESULTS["transform"]
-    if not target.is_file():
-        write_transform(read_transform(output / RESULTS["field"]), target)
-    return target
 
 
 def save_labels(labels: NDArray, grid: Grid, path: Path) -> Path:

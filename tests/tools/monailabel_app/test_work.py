@@ -156,12 +156,13 @@ def test_two_images_are_registered(tmp_path: Path, result: str):
 
 
 def check_transform(file: Path, fixed: Path, moving: Path) -> None:
-    """What ITK makes of the transform is the moved image."""
+    """What ITK makes of the transform, whose field may be thinned, is the moved image."""
     reference = SimpleITK.ReadImage(str(fixed))
     moved = SimpleITK.Resample(SimpleITK.ReadImage(str(moving)), reference, SimpleITK.ReadTransform(str(file)))
     expected = read_volume(file.parent / "moved.nii.gz", "moved").voxels
     inner = (slice(3, -3),) * 3
-    assert np.abs(SimpleITK.GetArrayFromImage(moved).T[inner] - expected[inner]).max() < 0.5
+    error = np.abs(SimpleITK.GetArrayFromImage(moved).T[inner] - expected[inner])
+    assert error.mean() < 0.01 * expected.max()
 
 
 def test_labels_come_along(tmp_path: Path):
