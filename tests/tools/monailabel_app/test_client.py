@@ -142,6 +142,7 @@ def test_a_session_of_a_series(server: Serving):
     session = server.request("PUT", "/session/", files=files).json()["session_id"]
     file, _ = server.client().infer("atlas_segmentation", "", dict(SLICER), session_id=session)
     assert same_place(Path(file), server.studies / "1.2.840.series")
+    server.client().remove_session(session)
 
 
 def test_an_image_with_the_request(server: Serving, tmp_path: Path):
