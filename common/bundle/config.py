@@ -76,11 +76,17 @@ def pairs_of(
     moving_label: str | None = None,
     true_field: str | None = None,
     initial: str | None = None,
+    fixed_mask: str | None = None,
+    moving_mask: str | None = None,
+    fixed_exclude: str | None = None,
+    moving_exclude: str | None = None,
     output_dir: str | Path | None = None,
     require_overlap: bool = True,
 ) -> list[dict[str, str]]:
     """Pairs of a run, see ``registration_pairs``; the sample pair, with a word, where none is named."""
     further: dict[str, Any] = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
+    further |= {"fixed_mask": fixed_mask, "moving_mask": moving_mask}
+    further |= {"fixed_exclude": fixed_exclude, "moving_exclude": moving_exclude}
     if datalist is None and not any((fixed, moving, *further.values())):
         logger.warning("no images are named: the sample pair is registered (give --fixed and --moving, or --datalist)")
         return [sample_pair()]

@@ -1,6 +1,6 @@
 """The pair in its box, and the levels that a recipe's stages ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from common.refine.descent import Level
 from common.refine.landmarks import SPREAD, Landmarks
 from common.refine.mind import mind
 from common.refine.options import Stage
-from common.refine.pair import Pair, scaled
+from common.refine.pair import Pair, scaled, without
 from common.refine.region import Box, box_around, foreground, nearness
 from common.refine.similarity import FeatureDistance, LocalCorrelation, Part
 from common.refine.smoothing import short_gaussian
@@ -51,7 +51,8 @@ class Boxed:
 
 
 def boxed(pair: Pair, symmetric: bool = False) -> Boxed:
-    """Cut a pair to its box."""
+    """Cut a pair to its box; what its masks leave out gets the values around it."""
+    pair = replace(pair, moving=without(pair.moving, pair.moving_mask), fixed=without(pair.fixed, pair.fixed_mask))
     fixed_inside, moving_inside = foreground(pair.fixed), foreground(pair.moving)
     both = fixed_inside | moving_inside
     box = box_around(both, MARGIN, MULTIPLE)

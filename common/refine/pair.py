@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from common.errors import InputError
+from common.geometry.filling import fill_from_surroundings
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,19 @@ def scaled(image: Tensor, inside: Tensor) -> Tensor:
         top = float(values.kthvalue(max(1, round(0.995 * len(values)))).values) if len(values) else 0.0
         channels.append(channel / top if top > 0 else channel)
     return torch.cat(channels, dim=1)
+
+
+def without(image: Tensor, mask: Tensor | None) -> Tensor:
+    """Replace what a mask leaves out by the values around it, so that nothing which follows depends on what was there.
+
+    Windows, gradients and interpolation near a mask's rim reach over it.
+
+    Args:
+        image: (1, C, X, Y, Z).
+        mask: (1, 1, X, Y, Z), 0 where the image says nothing; ``None`` for nowhere.
+    """
+    if mask is None:
+        return image
+    region = (mask[0, 0] == 0).cpu().numpy()
+    channels = [fill_from_surroundings(channel.cpu().numpy(), region) for channel in image[0]]
+    return torch.from_numpy(np.stack(channels))[None].to(image.device)

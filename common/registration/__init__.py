@@ -1,9 +1,11 @@
 """The pipeline of one pair: files in, the network's grid, the fixed image's grid, files out; as MONAI transforms."""
 
 from common.registration.alignment import AlignPaird
+from common.registration.brain import ExtractBraind
 from common.registration.grids import ToFixedGridd, ToNetworkGridd
 from common.registration.inferer import AutocastInferer, NoNetwork
 from common.registration.load import LoadPaird, load_image
+from common.registration.masks import UseMasksd
 from common.registration.pairs import check_pair_files, registration_pairs
 from common.registration.progress import StageProgress
 from common.registration.refinement import RefineFieldd
@@ -15,6 +17,7 @@ from common.registration.validate import ValidatePaird
 __all__ = [
     "AlignPaird",
     "AutocastInferer",
+    "ExtractBraind",
     "KeepBetterd",
     "LoadPaird",
     "NoNetwork",
@@ -24,6 +27,7 @@ __all__ = [
     "Summary",
     "ToFixedGridd",
     "ToNetworkGridd",
+    "UseMasksd",
     "ValidatePaird",
     "check_pair_files",
     "load_image",

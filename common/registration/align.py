@@ -80,6 +80,8 @@ def align(
     fixed_mask: MetaTensor | None = None,
     moving_mask: MetaTensor | None = None,
     initial: ArrayLike | None = None,
+    fixed_exclude: MetaTensor | None = None,
+    moving_exclude: MetaTensor | None = None,
 ) -> Alignment:
     """Find the linear map from the fixed image's world to the moving image's.
 
@@ -95,6 +97,8 @@ def align(
         moving_mask: the same on the moving image's grid.
         initial: (4, 4) in RAS millimetres, fixed to moving: one start more, which stays to the end, and is taken as it
             is where no other map is better. With ``none`` it is the result.
+        fixed_exclude: (1, X, Y, Z) on the fixed image's grid, above 0 where it says nothing, such as in a lesion.
+        moving_exclude: the same on the moving image's grid.
 
     Raises:
         InputError: no such mode, or a mask on another grid.
@@ -104,7 +108,13 @@ def align(
     if mode == "none":
         return _switched_off() if initial is None else _given(fixed, initial)
     started = time.perf_counter()
-    looks = [look_at(fixed, _mask(fixed_mask, fixed, "fixed")), look_at(moving, _mask(moving_mask, moving, "moving"))]
+    looks = [
+        look_at(image, _mask(mask, image, f"{role} mask"), _mask(exclude, image, f"{role} exclusion"))
+        for role, image, mask, exclude in (
+            ("fixed", fixed, fixed_mask, fixed_exclude),
+            ("moving", moving, moving_mask, moving_exclude),
+        )
+    ]
     spacing = _spacing(looks)
     images = [prepare(look, spacing, MARGIN * spacing) for look in looks]
     swapped = len(images[1].points) < len(images[0].points)
@@ -238,9 +248,7 @@ def _mask(mask: MetaTensor | None, image: MetaTensor, role: str) -> NDArray[np.b
     if mask is None:
         return None
     if mask.shape != image.shape:
-        raise InputError(
-            f"{role} mask: expected the image's shape {tuple(image.shape[1:])}, got {tuple(mask.shape[1:])}"
-        )
+        raise InputError(f"{role}: expected the image's shape {tuple(image.shape[1:])}, got {tuple(mask.shape[1:])}")
     return mask[0].numpy() > 0
 
 

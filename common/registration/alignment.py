@@ -47,7 +47,8 @@ class AlignPaird(Transform):
             return out
         with stage(out, "align"):
             initial = read_affine(out["initial"]).matrix if "initial" in out else None
-            found = align(out["fixed"], out["moving"], self.mode, initial=initial)
+            excluded = {key: out[key] for key in ("fixed_exclude", "moving_exclude") if key in out}
+            found = align(out["fixed"], out["moving"], self.mode, initial=initial, **excluded)
             # As text: a dictionary would be taken apart where a batch is made of it.
             out["alignment_figures"] = json.dumps(found.figures())
             if not np.array_equal(found.matrix, np.eye(4)):

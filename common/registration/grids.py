@@ -22,6 +22,7 @@ from common.geometry import (
 from common.registration.clock import end_network, stage
 from common.registration.foreground import foreground_points, outside_value
 from common.registration.intensities import range_of, window_for
+from common.registration.masks import counted_on
 from common.spatial.passes import passes_of
 from common.switches import reads_switches
 
@@ -93,6 +94,8 @@ class ToNetworkGridd(Transform):
             # The same image may come in another orientation or type: on one grid it is the same again.
             out["identical_inputs"] = same_image(pair[0], pair[1])
             out["image"] = MetaTensor(torch.cat(pair), affine=torch.from_numpy(grid.affine.copy()))
+            if (counted := counted_on(out, grid, out.get("alignment"))) is not None:
+                out["counted"] = counted
             for role in ("fixed", "moving"):  # megabytes that nobody reads from here on
                 out.pop(f"{role}_foreground", None)
         return out
@@ -133,11 +136,11 @@ class ToFixedGridd(Transform):
     """Bring the network's field home: adds ``ddf``, ``moved``, and ``moved_label`` where there are labels.
 
     ``pred`` (3, x, y, z) in voxels of ``image``'s grid becomes ``ddf`` (3, X, Y, Z) in voxels of the fixed image's grid
-    (joined with ``alignment`` where given). ``moved`` is the moving image, from its own voxels, interpolated once
-    (trilinear) through that field; ``moved_label`` likewise by nearest neighbour. Where the field points out of the
-    moving image, ``moved`` is its background value (its minimum where it has none), noted as ``outside_value``; labels
-    are 0. For two images that are the same on the network grid the field is exactly zero, and the network's own is only
-    noted (``network_max_voxel``).
+    (joined with ``alignment`` where given). ``moved`` is the moving image as it came, neither stripped nor filled,
+    interpolated once (trilinear) through that field; ``moved_label`` likewise by nearest neighbour. Where the field
+    points out of the moving image, ``moved`` is its background value (its minimum where it has none), noted as
+    ``outside_value``; labels are 0. For two images that are the same on the network grid the field is exactly zero, and
+    the network's own is only noted (``network_max_voxel``).
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -145,7 +148,7 @@ class ToFixedGridd(Transform):
         out = dict(data)
         end_network(out)
         with stage(out, "fixed_grid"):
-            fixed, moving = out["fixed"], out["moving"]
+            fixed, moving = out["fixed"], out.get("moving_whole", out["moving"])
             pred = torch.as_tensor(out["pred"]).detach().float().cpu()
             pred = pred.as_tensor() if isinstance(pred, MetaTensor) else pred
             if not bool(torch.isfinite(pred).all()):
@@ -156,7 +159,7 @@ class ToFixedGridd(Transform):
                 pred = torch.zeros_like(pred)
             grid = grid_of(fixed)
             ddf = carry_ddf(pred, out["image"].affine.numpy(), grid, out.get("alignment"))
-            out["outside_value"] = outside_value(out, "moving")
+            out["outside_value"] = outside_value(out, "moving_whole" if "moving_whole" in out else "moving")
             out["ddf"] = _on(ddf, fixed)
             out["moved"] = _on(through(moving, ddf, grid, fill=out["outside_value"]), fixed)
             if isinstance(out.get("moving_label"), torch.Tensor):

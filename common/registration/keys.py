@@ -22,6 +22,17 @@ KEYS = {
     "moving_label": Key(
         "path; then label indices on moving's grid, (1, X', Y', Z')", "user, LoadPaird", "ToFixedGridd, scorer"
     ),
+    "fixed_mask": Key("path; then the fixed brain, (1, X, Y, Z)", "user, UseMasksd, ExtractBraind", "saver"),
+    "moving_mask": Key("path; then the moving brain, (1, X', Y', Z')", "user, UseMasksd, ExtractBraind", "saver"),
+    "fixed_exclude": Key(
+        "path; then what is not to count of fixed, (1, X, Y, Z)", "user, UseMasksd", "all that compare"
+    ),
+    "moving_exclude": Key(
+        "path; then what does not count of moving, (1, X', Y', Z')", "user, UseMasksd", "who compares"
+    ),
+    "fixed_whole": Key("fixed before it was stripped or filled", "UseMasksd, ExtractBraind", "nobody"),
+    "moving_whole": Key("moving before it was stripped or filled", "UseMasksd, ExtractBraind", "ToFixedGridd, saver"),
+    "brain_figures": Key("what was stripped and how, as JSON text", "ExtractBraind", "saver"),
     "fixed_keypoints": Key("path of points, voxel indices of fixed", "user", "scorer"),
     "moving_keypoints": Key("path of the points that belong to them, voxel indices of moving", "user", "scorer"),
     "true_field": Key("path of an ITK displacement field on any grid, LPS mm", "user", "saver"),
@@ -31,6 +42,7 @@ KEYS = {
     "clock": Key("seconds by stage; start and end on perf_counter's scale", "every transform", "saver, scorer"),
     "fixed_background": Key("intensity of the empty surroundings; NaN: none", "foreground.py, once", "foreground.py"),
     "moving_background": Key("intensity of the empty surroundings; NaN: none", "foreground.py, once", "foreground.py"),
+    "moving_whole_background": Key("the same of moving_whole; NaN: none", "foreground.py, once", "foreground.py"),
     "fixed_foreground": Key(
         "(N, 3) points that span the foreground, RAS mm; until ToNetworkGridd", "foreground.py, once", "foreground.py"
     ),
@@ -46,6 +58,7 @@ KEYS = {
     ),
     "alignment_figures": Key("what the alignment found, as JSON text", "AlignPaird", "saver"),
     "image": Key("(2, x, y, z) float32 in [0, 1], moving first, on the network's grid", "ToNetworkGridd", "network"),
+    "counted": Key("(2, x, y, z), 0 where an image is excluded; on image's grid", "ToNetworkGridd", "RefineFieldd"),
     "identical_inputs": Key("whether both channels of image are one image", "ToNetworkGridd", "ToFixedGridd, saver"),
     "pred": Key(
         "(3, x, y, z) in voxels of image's grid", "network, RefineFieldd, KeepBetterd", "the steps behind the network"
@@ -65,7 +78,9 @@ KEYS = {
 }
 #: Optional keys that hold label maps.
 LABEL_KEYS = ("fixed_label", "moving_label")
+#: Optional keys that hold masks: brains, and regions that are not to count.
+MASK_KEYS = ("fixed_mask", "moving_mask", "fixed_exclude", "moving_exclude")
 #: Optional keys that hold paths of points, as Learn2Reg calls them.
 KEYPOINT_KEYS = ("fixed_keypoints", "moving_keypoints")
 #: Keys that hold paths when a pair is listed.
-PATH_KEYS = ("fixed", "moving", *LABEL_KEYS, *KEYPOINT_KEYS, "true_field", "initial")
+PATH_KEYS = ("fixed", "moving", *LABEL_KEYS, *MASK_KEYS, *KEYPOINT_KEYS, "true_field", "initial")

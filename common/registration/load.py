@@ -16,7 +16,7 @@ from scipy import ndimage
 from common.errors import InputError
 from common.images import read_volume
 from common.registration.clock import stage
-from common.registration.keys import LABEL_KEYS
+from common.registration.keys import LABEL_KEYS, MASK_KEYS
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def _empty(value: Any) -> bool:
 
 
 class LoadPaird(MapTransform):
-    """Load ``fixed`` and ``moving``, and the label maps among ``LABEL_KEYS`` that the dictionary has.
+    """Load ``fixed`` and ``moving``, and those of ``LABEL_KEYS`` and ``MASK_KEYS`` that the dictionary has.
 
     Each becomes a (1, X, Y, Z) float32 ``MetaTensor`` in its file's own axis order. See ``load_image`` for errors.
     """
@@ -84,7 +84,7 @@ class LoadPaird(MapTransform):
         out = {key: value for key, value in data.items() if not _empty(value)}
         out["clock"] = {"start": time.perf_counter()}
         with stage(out, "load"):
-            for key in (*self.keys, *(key for key in LABEL_KEYS if key in out)):
+            for key in (*self.keys, *(key for key in (*LABEL_KEYS, *MASK_KEYS) if key in out)):
                 if key not in out:
                     raise InputError(f"expected a path under the key {key!r}, got only {sorted(map(str, out))}")
                 out[key] = load_image(out[key], str(key))

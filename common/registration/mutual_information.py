@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from common.geometry import Grid, background_value, extreme_points, foreground_mask, network_grid, resample, smooth_for
-from common.geometry.affines import Array, index_map, transform_points
+from common.geometry.affines import Array, index_map, spacing_of, transform_points
 from common.geometry.alignment import closest_rotation
+from common.geometry.filling import fill_from_surroundings
 from common.geometry.sampling import positions
 from common.registration.simple_itk import matrix_of, to_image
 
@@ -64,12 +65,15 @@ class SearchImage:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """An image at first sight: its voxels (X, Y, Z) without outliers, where it shows something, and where to look."""
+    """An image at first sight, all (X, Y, Z): its voxels without outliers, where it shows something, where to look, and
+    what says nothing.
+    """
 
     voxels: NDArray[np.float32]
     affine: Array
     shown: NDArray[np.bool_]
     wanted: NDArray[np.bool_]
+    excluded: NDArray[np.bool_] | None = None
 
     @property
     def size(self) -> float:
@@ -77,14 +81,17 @@ class Look:
         return float(np.ptp(extreme_points(self.wanted, self.affine), axis=0).max())
 
 
-def look_at(image: MetaTensor, mask: NDArray[np.bool_] | None = None) -> Look:
+def look_at(image: MetaTensor, mask: NDArray[np.bool_] | None = None, exclude: NDArray[np.bool_] | None = None) -> Look:
     """Look at an image (1, X, Y, Z) of any intensities: the lowest and the highest 0.1 % of all voxels are clipped.
 
     Args:
         image: with its affine.
         mask: (X, Y, Z) where to look, such as the brain in a head; without it, or where it is empty, the foreground.
+        exclude: (X, Y, Z) what says nothing, such as a lesion; its values are taken from around it.
     """
     array = image[0].numpy()
+    if exclude is not None:
+        array = fill_from_surroundings(array, exclude, spacing_of(image.affine.numpy()))
     values = array.ravel()
     if values.size > MANY:
         values = values[np.random.default_rng(_SEED).integers(0, values.size, MANY)]
@@ -92,7 +99,7 @@ def look_at(image: MetaTensor, mask: NDArray[np.bool_] | None = None) -> Look:
     if low < high:  # else what is shown is smaller than that
         array = np.clip(array, low, high)
     shown = foreground_mask(array)
-    return Look(array, image.affine.numpy(), shown, shown if mask is None or not mask.any() else mask)
+    return Look(array, image.affine.numpy(), shown, shown if mask is None or not mask.any() else mask, exclude)
 
 
 def prepare(look: Look, spacing: float, margin: float) -> SearchImage:
@@ -109,6 +116,8 @@ def prepare(look: Look, spacing: float, margin: float) -> SearchImage:
     blurred = smooth_for(torch.from_numpy(clipped)[None], affine, spacing)
     voxels = resample(blurred, affine, grid, fill=fill)[0].numpy()
     foreground, known = _nearest(look.wanted, affine, grid), _known(look.shown, affine, grid)
+    if look.excluded is not None:
+        known &= ~_nearest(look.excluded, affine, grid)
     return SearchImage(grid, voxels, foreground, known, _points(grid, foreground & known))
 
 

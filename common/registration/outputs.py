@@ -22,6 +22,7 @@ AFFINE_FILE = "affine.mat"
 #: Every file that one pair can have; the last one says that the others are complete.
 RESULT_FILES = (
     *("moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "moved_label.nii.gz"),
+    *("fixed_brain_mask.nii.gz", "moving_brain_mask.nii.gz"),
     *(*OUTPUTS.values(), AFFINE_FILE, "report.html", "report.png", "metrics.json"),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from common.data.datalist import folder_of, read_section, resolve
 from common.errors import InputError
 from common.images import read_field, read_header
-from common.registration.keys import LABEL_KEYS, PATH_KEYS
+from common.registration.keys import LABEL_KEYS, MASK_KEYS, PATH_KEYS
 from common.registration.outputs import check_outputs
 from common.registration.transform_files import read_affine
 from common.registration.validate import check_headers
@@ -21,6 +21,10 @@ def registration_pairs(
     *,
     fixed_label: str | None = None,
     moving_label: str | None = None,
+    fixed_mask: str | None = None,
+    moving_mask: str | None = None,
+    fixed_exclude: str | None = None,
+    moving_exclude: str | None = None,
     true_field: str | None = None,
     initial: str | None = None,
     section: str | None = None,
@@ -37,6 +41,10 @@ def registration_pairs(
             paths start at the file's folder. Or such a list itself.
         fixed_label: label map of the fixed image, optional.
         moving_label: label map of the moving image, optional.
+        fixed_mask: brain mask of the fixed image, used instead of an extraction; optional, as the rest.
+        moving_mask: brain mask of the moving image.
+        fixed_exclude: mask of what is not to count of the fixed image, such as a lesion.
+        moving_exclude: the same of the moving image.
         true_field: ITK displacement field that is known to be right, optional.
         initial: linear transform to start the alignment from, optional.
         section: the datalist's section; the first one with pairs without it.
@@ -58,7 +66,8 @@ def registration_pairs(
         pairs = listed_pairs(datalist, section)
     elif fixed and moving:
         further = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
-        pairs = [_with_paths({"fixed": fixed, "moving": moving, "initial": initial, **further}, Path.cwd())]
+        masks = dict(zip(MASK_KEYS, (fixed_mask, moving_mask, fixed_exclude, moving_exclude), strict=True))
+        pairs = [_with_paths({"fixed": fixed, "moving": moving, "initial": initial, **further, **masks}, Path.cwd())]
     elif not (required or fixed or moving):
         return []
     else:
@@ -83,7 +92,8 @@ def check_pair_files(pair: Mapping[str, str], require_overlap: bool = True) -> N
     Raises:
         InputError: the first thing found wrong.
     """
-    headers = {key: read_header(pair[key], key, warn=False) for key in ("fixed", "moving", *LABEL_KEYS) if key in pair}
+    keys = [key for key in ("fixed", "moving", *LABEL_KEYS, *MASK_KEYS) if key in pair]
+    headers = {key: read_header(pair[key], key, warn=False) for key in keys}
     if "initial" in pair:
         read_affine(pair["initial"])
     elif require_overlap:

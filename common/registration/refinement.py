@@ -63,7 +63,8 @@ class RefineFieldd(Transform):
         with stage(out, "refine"):
             image = torch.as_tensor(out["image"]).as_subclass(torch.Tensor).float()
             pred = torch.as_tensor(out["pred"]).as_subclass(torch.Tensor).float()
-            pair = Pair(image[None, :1].to(pred.device), image[None, 1:].to(pred.device))
+            masks = torch.as_tensor(out["counted"])[:, None, None].to(pred.device) if "counted" in out else (None, None)
+            pair = Pair(*image[:, None, None].to(pred.device), *masks)
             refined = refine(pair, None if options.start == "affine" else self._start(pred), options)
             out["pred"], out["refinement"] = refined.ddf[0], refined.record.as_dict()
         return out

@@ -20,6 +20,7 @@ from common.registration.foreground import foreground_of
 from common.registration.grids import grid_of, through
 from common.registration.intensities import held, range_of
 from common.registration.keys import LABEL_KEYS, PATH_KEYS
+from common.registration.masks import counted_of, mask_writers
 from common.registration.measures import (
     PROTOCOL,
     dice_figures,
@@ -108,7 +109,7 @@ class SaveRegistrationd(Transform):
             label = data["moved_label"].as_tensor()[0].numpy()
             kind = np.uint8 if label.max() < 256 and label.min() >= 0 else np.int32
             writers["moved_label.nii.gz"] = lambda path: save_volume(label, affine, path, kind)
-        writers |= further
+        writers |= further | mask_writers(data)
         writers["metrics.json"] = lambda path: self._finish(data, metrics, path)
         return writers
 
@@ -133,11 +134,12 @@ class SaveRegistrationd(Transform):
             },
             "outside_value": float(data["outside_value"]),
             "intensity_range": {role: list(range_of(data, role)) for role in ("fixed", "moving")},
-            "similarity": self._similarity(fixed, moving, data, mask),
+            "similarity": self._similarity(data, mask & counted_of(data, ddf)),
             "field": field_figures(jacobian, lengths(field), mask),
         }
-        if "alignment_figures" in data:
-            metrics["alignment"] = json.loads(data["alignment_figures"])
+        for key in ("brain", "alignment"):
+            if f"{key}_figures" in data:
+                metrics[key] = json.loads(data[f"{key}_figures"])
         metrics |= {key: data[key] for key in ("refinement", "quality", "quality_figures", "fallback") if key in data}
         if metrics["identical_inputs"]:
             metrics["note"] = "fixed and moving are the same image: the field was set to zero"
@@ -155,9 +157,8 @@ class SaveRegistrationd(Transform):
             }
         return metrics
 
-    def _similarity(
-        self, fixed: MetaTensor, moving: MetaTensor, data: dict[Hashable, Any], mask: np.ndarray
-    ) -> dict[str, Any]:
+    def _similarity(self, data: dict[Hashable, Any], mask: np.ndarray) -> dict[str, Any]:
+        fixed, moving = data["fixed"], data.get("moving_whole", data["moving"])
         before = through(moving, None, grid_of(fixed), fill=float(data["outside_value"]))
         target = held(fixed.as_tensor()[0], data, "fixed")
         return {

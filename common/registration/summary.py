@@ -47,6 +47,7 @@ def summary_lines(metrics: Mapping[str, Any], files: list[Path]) -> list[str]:
     refinement = f", refinement {seconds['refine']:.1f} s" if "refine" in seconds else ""
     lines = [
         f"{Path(metrics['moving']).name} onto {Path(metrics['fixed']).name} with {metrics['network']}",
+        *([f"  {metrics['brain']['word']}"] if metrics.get("brain", {}).get("word") else []),
         *([f"  {metrics['alignment']['word']}"] if "alignment" in metrics else []),
         *_before_and_after(metrics),
         f"  folds {field['folds_percent']:.3g} % of the voxels, smoothness (SD of log Jacobian) "

@@ -53,7 +53,14 @@ def bundle_method(method: str) -> Peer:
     grids = ", then ".join(f"{factor * config['spacing']:g} mm" for factor in passes)
     title = bundle.name + (f" at {grids}" if wanted else "") + (", refined" if plus else "")
     settings = f"bundle {bundle.version}, network at {grids}, {'then refinement' if plus else 'network alone'}"
-    overrides = {"passes": passes, "align": "none", "refine": "auto" if plus else "off", "keep": True, "device": "cpu"}
+    overrides = {
+        "passes": passes,
+        "brain": "none",
+        "align": "none",
+        "refine": "auto" if plus else "off",
+        "keep": True,
+        "device": "cpu",
+    }
     return Peer(method, title, settings, lambda images: _register(bundle, overrides, images))
 
 
