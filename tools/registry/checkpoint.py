@@ -60,7 +60,10 @@ def install_checkpoint(
             if sha256 and digest != sha256.lower():
                 checkpoint.unlink()
                 raise InputError(f"{source}: expected the SHA-256 {sha256}, got {digest}: nothing was changed")
-            convert(str(new), str(checkpoint), str(new / _WEIGHTS))
+            try:
+                convert(str(new), str(checkpoint), str(new / _WEIGHTS))
+            except InputError as error:  # it names the copy here
+                raise InputError(str(error).replace(str(checkpoint), source)) from error
         files = {**record.files, _WEIGHTS: file_sha256(new / _WEIGHTS)}
         weights = {"source": source, "sha256": digest}
         save_json(asdict(replace(record, files=files, weights=weights)), new / MANIFEST)

@@ -92,6 +92,18 @@ def test_bad_trees(case, how, before, registry, bundles):
     assert not bundles.exists() or {path.name for path in bundles.iterdir()} <= {".staging", "tiny"}
 
 
+def test_nothing_is_unpacked_before_its_hash_is_known(registry, bundles, monkeypatch):
+    def never(*words, **more):
+        raise AssertionError("the archive was opened")
+
+    monkeypatch.setattr("tools.registry.install.unpack", never)
+    monkeypatch.setattr("zipfile.ZipFile", never)
+    tampered_target(registry)
+    with pytest.raises(InputError, match="that was signed, got other bytes"):
+        download("tiny==0.10.0")
+    assert version(bundles) is None
+
+
 def test_expired(registry, bundles, monkeypatch):
     past = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=1)
     monkeypatch.setattr(repository_module, "_expiry", lambda days: past)

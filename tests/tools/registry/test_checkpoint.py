@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from common.errors import InputError
 from tests.tools.registry.server import serving
 from tests.tools.registry.tiny import weights
+from tests.tools.validate.defects import Runs, pickled
 from tools.download import download
 from tools.installed import verify
 from tools.registry.export import export
@@ -68,6 +70,17 @@ def test_what_does_not_fit_changes_nothing(bundles, tmp_path, content):
     (tmp_path / "theirs.pt").write_bytes(content)
     with pytest.raises(InputError, match="checkpoint"):
         download("tiny", weights=str(tmp_path / "theirs.pt"))
+    verify("tiny")
+
+
+def test_a_pickle_that_runs_changes_nothing(bundles, tmp_path):
+    download("tiny")
+    pickled(Runs())(bundles / "tiny")
+    (bundles / "tiny" / "models" / "model.pt").rename(tmp_path / "theirs.pt")
+    download("tiny", force=True)
+    with pytest.raises(InputError, match=r"theirs\.pt"):
+        download("tiny", weights=str(tmp_path / "theirs.pt"))
+    assert not Path("/tmp/it-ran").exists()
     verify("tiny")
 
 

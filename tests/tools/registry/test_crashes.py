@@ -62,8 +62,8 @@ def test_fifty_kills(bundles):
         at_work += killed(wanted, generator.uniform(0, longest / 2))
         whole(bundles, {before, wanted.partition("==")[2]})
     print(f"{at_work} of 50 kills met a process at work")
-    install.remove("tiny", bundles)
     download("tiny==0.10.0")
+    whole(bundles, {"0.10.0"})
     assert sorted(path.name for path in (bundles / install.STAGING).iterdir()) == ["lock"]
 
 
