@@ -1,8 +1,8 @@
 """``python -m tools validate``: bundles against MONAI's specification, the model zoo's rules and those of safety."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 
 import common
@@ -16,14 +16,14 @@ from tools.validate.weights import check_weight_file
 from tools.validate.zoo import check_names, check_zoo
 
 
-def validate(paths: Sequence[str], json_output: bool = False, zoo: bool = False) -> None:
+def validate(paths: Sequence[str], json: bool = False, zoo: bool = False) -> None:
     """Judge bundles, from anywhere: their lists, texts and weights are read, none of their code runs.
 
     The network of a bundle is built from this project's own library, and only when everything else is in order.
 
     Args:
         paths: folders or archives.
-        json_output: print JSON instead of lines.
+        json: print JSON instead of lines.
         zoo: also do what the model zoo's own CI does in full mode. It runs the bundle's code: for your own bundles.
 
     Raises:
@@ -32,8 +32,8 @@ def validate(paths: Sequence[str], json_output: bool = False, zoo: bool = False)
     results = {text: check(Path(text).expanduser(), zoo) for text in paths}
     for text, finding in check_names(paths).items() if zoo else ():
         results[text].append(finding)
-    if json_output:
-        print(json.dumps({text: [asdict(f) for f in findings] for text, findings in results.items()}, indent=1))
+    if json:
+        print(dumps({text: [asdict(f) for f in findings] for text, findings in results.items()}, indent=1))
     else:
         for text, findings in results.items():
             print(f"{text}: {_summary(findings)}")

@@ -59,7 +59,7 @@ def test_fifty_kills(bundles):
         if number % 5 == 0 and (bundles / "tiny").exists():
             install.remove("tiny", bundles)
         before = version(bundles)
-        at_work += killed(wanted, generator.uniform(0, longest / 2))
+        at_work += killed(wanted, generator.uniform(0, 0.75 * longest))
         whole(bundles, {before, wanted.partition("==")[2]})
     print(f"{at_work} of 50 kills met a process at work")
     download("tiny==0.10.0")

@@ -253,7 +253,7 @@ def test_a_sound_bundle_passes(bundle, tmp_path, archive, capsys):
 def test_as_json(bundle, capsys):
     gone("LICENSE")(bundle)
     with pytest.raises(InputError, match="1 of 1 bundles have errors"):
-        command.validate([str(bundle)], json_output=True)
+        command.validate([str(bundle)], json=True)
     (finding,) = json.loads(capsys.readouterr().out)[str(bundle)]
     assert finding["file"] == "LICENSE" and finding["level"] == "error"
 
