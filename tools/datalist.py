@@ -1,5 +1,7 @@
 """``python -m tools datalist FILE``: make a datalist of a public data set, and say what is wrong with one."""
 
+from collections.abc import Sequence
+
 from common.data.datalist import SECTIONS, read_datalist
 from common.data.datalist_check import check_datalist
 from common.data.preparation import Preparation
@@ -21,11 +23,11 @@ def datalist(
     label: str = "",
     labels: str = "",
     pairs: str = "",
-    split: list | None = None,
+    split: Sequence[int] | None = None,
     mask: str = "",
     windows: dict | None = None,
-    crop: list | None = None,
-    resize: list | None = None,
+    crop: Sequence[int] | None = None,
+    resize: Sequence[int] | None = None,
 ) -> None:
     """Check a datalist and all files in it; print every finding, and fail if there is an error.
 

@@ -72,15 +72,14 @@ def benchmark_figures(
     structures = read_structures(datalist) if datalist else {}
     target = Path(output or run)
     target.mkdir(parents=True, exist_ok=True)
-    for kind in FIGURES[paper]:
-        name = target / f"{paper}_{kind}.png"
-        if kind == "boxes":
-            _boxes(name, records, structures)
-        elif kind == "curves":
-            _curves(name, records)
+    for figure in FIGURES[paper]:
+        if figure in ("fields", "contours"):
+            written = [target / f"{paper}_{figure}.png"]
+            _picture(figure, written[0], Path(run), records, datalist, section, pair)
         else:
-            _picture(kind, name, Path(run), records, datalist, section, pair)
-        print(f"wrote {name}")
+            written = _by_kind(figure, target / f"{paper}_{figure}.png", records, structures)
+        for path in written:
+            print(f"wrote {path}")
 
 
 def _records(run: Path) -> list[dict[str, Any]]:
@@ -90,14 +89,27 @@ def _records(run: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _boxes(path: Path, records: Sequence[dict[str, Any]], structures: Mapping[int, str]) -> None:
+def _by_kind(figure: str, path: Path, records: Sequence[dict[str, Any]], structures: Mapping[int, str]) -> list[Path]:
+    """Boxes or curves, a file for each kind of pair: T1 to T1 and T1 to CT are never pooled."""
+    kinds = list(dict.fromkeys(record["kind"] for record in records))
+    files = [path] if len(kinds) == 1 else [path.with_stem(f"{path.stem}_{n}") for n in range(1, len(kinds) + 1)]
+    for kind, file in zip(kinds, files, strict=True):
+        mine = [record for record in records if record["kind"] == kind]
+        if figure == "boxes":
+            _boxes(file, mine, structures, kind)
+        else:
+            _curves(file, mine, kind)
+    return files
+
+
+def _boxes(path: Path, records: Sequence[dict[str, Any]], structures: Mapping[int, str], kind: str) -> None:
     methods = list(dict.fromkeys(record["method"] for record in records))
-    draw_boxes(path, records, structures, dict(zip(methods, COLOURS, strict=False)), "Dice by region")
+    draw_boxes(path, records, structures, dict(zip(methods, COLOURS, strict=False)), kind or "Dice by region")
 
 
-def _curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
+def _curves(path: Path, records: Sequence[dict[str, Any]], kind: str) -> None:
     """Dice of every pair: one curve a method, pairs in the order of the first method's Dice."""
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     dice: dict[str, dict[str, float]] = {}
     for record in records:
@@ -110,7 +122,8 @@ def _curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
         mean = np.nanmean(list(values.values()))
         points = [values.get(name, np.nan) for name in order]
         axes.plot(points, marker="o", markersize=3, linewidth=1, color=colour, label=f"{method}, mean {mean:.3f}")
-    axes.set(xlabel=f"pair, by the Dice of {next(iter(dice))}", ylabel="mean Dice, nearest labels")
+    axes.set(xlabel=f"pair, by the Dice of {next(iter(dice))}", ylabel="mean Dice, nearest labels", title=kind)
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.grid(linewidth=0.3)
     axes.legend(fontsize=7)
     figure.savefig(path, dpi=130)

@@ -2,16 +2,20 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from common.data.recipes import RECIPES
 from common.errors import InputError
 from tests.conftest import SHARED
 from tests.house import ROOT
+from tools.arguments import match_words, readers
+from tools.command import read_command
 from tools.papers.command import papers
 from tools.papers.pages import MEASURED, PAGES, QUOTED, made, measured, printed, quotations
-from tools.papers.rows import PAPERS, ROWS
+from tools.papers.rows import DATALISTS, PAPERS, ROWS
 
 NUMBER = re.compile(r"<?\d+\.\d+(?: ± \d+\.\d+)?")
 
@@ -31,6 +35,19 @@ def test_every_row_has_its_printed_value_and_every_method_of_a_table_its_row() -
         printed_there = [cells[column] for cells in quotations()[key]["rows"][1:]]
         made_here = [printed(row) for row in ROWS if row.printed and row.printed[0] == key and row.printed[2] == column]
         assert sorted(made_here) == sorted(printed_there), key
+
+
+def test_every_list_and_every_command_of_this_project_can_be_typed() -> None:
+    places = {"datalist": "tools.datalist:datalist", "benchmark": "tools.benchmark.registration:benchmark_registration"}
+    commands = [*DATALISTS.values(), *(row.test for row in ROWS if row.classical)]
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES.glob("*.md")).replace("\\\n", " ")
+    commands += [line for line in pages.splitlines() if line.startswith("python -m tools datalist")]
+    for words in map(shlex.split, commands):
+        command = read_command(words[3], places[words[3]])
+        found = match_words(command, [word for word in words[4:] if word != "registration"])
+        values = {name: readers(command)[name](text) for name, text in found.items()}
+        assert words[3] == "benchmark" or values["make"] in RECIPES
+        assert all(isinstance(n, int) for n in (*values.get("crop", ()), *values.get("resize", ())))
 
 
 def test_every_quotation_names_its_place() -> None:
