@@ -60,6 +60,16 @@ def test_an_overlay_changes_what_train_json_has(path: Path) -> None:
     assert all(train.get(key) != value for key, value in overlay.items()), "a value that train.json has already"
 
 
+def test_an_overlay_may_be_yaml(tmp_path: Path) -> None:
+    """Configurations in YAML are a habit of MONAI's users."""
+    row = next(row for row in OURS if row.overlay == "psmamba_abdomen" and row.bundle == "transmorph")
+    train, overlay = (ROOT / path for path in row.configs)
+    ConfigParser.export_config_file(read(overlay), str(tmp_path / "overlay.yaml"), fmt="yaml")
+    parser = ConfigParser()
+    parser.read_config([str(train), str(tmp_path / "overlay.yaml")])
+    assert parser.get() == parser_of(row).get()
+
+
 #: (paper, data) -> what the paper says of every method's training there.
 SAID: dict[tuple[str, str], dict[str, Any]] = {
     ("mambamorph", "srreg"): {"learning_rate": 1e-4, "epochs": 100, "epoch_length": 150, "size": [176, 208, 192],

@@ -219,6 +219,10 @@ def test_two_processes_train_like_one_with_the_same_global_batch(tmp_path: Path)
         ({"precision": "half"}, "precision: expected one of float32, bfloat16, float16, got 'half'"),
         ({"amsgrad": "maybe"}, "expected amsgrad to be true or false"),
         ({"contrasts": {"t1-pet": 1.0}}, "contrasts expects two sides such as 't1-ct'"),
+        ({"pairing": "all"}, "pairing: expected one of drawn, ordered, to_atlas, from_atlas, got 'all'"),
+        ({"flip_axes": [3]}, "flip_axes: expected some of 0, 1 and 2, got [3]"),
+        ({"aligned_by": "index"}, "aligned_by: expected world or arrays, got 'index'"),
+        ({"spacing": [2.0, 2.0]}, "spacing: expected one number of mm or three, all above zero, got [2.0, 2.0]"),
     ],
 )
 def test_what_a_user_causes_is_said_before_anything_is_written(
