@@ -16,7 +16,7 @@ from common.registration.brain_ct import extract_from_ct
 from common.registration.brain_network import EXTRA, extract_by_network, is_installed
 from common.registration.clock import stage
 from common.registration.head import signs_of
-from common.registration.masks import ROLES, forget_foreground, like
+from common.registration.masks import ROLES, like, replace_voxels
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ class ExtractBraind(Transform):
     """Strip heads down to their brains; images that are stripped already pass untouched.
 
     A head is recognised by ``common.registration.head``. MR goes to deepbet (an extra), CT to thresholds. Masks that
-    come along as ``fixed_mask`` and ``moving_mask`` are used as they are. Adds ``brain_figures``, and for an
-    image that was stripped ``<role>_mask``, (1, X, Y, Z), and ``<role>_whole``, the image as it was: the network, the
+    come along as ``fixed_mask`` and ``moving_mask`` are used as they are. Adds ``brain_figures``, the mask that was
+    found under ``<role>_mask``, (1, X, Y, Z), and ``moving_whole``, the moving image as it was: the network, the
     alignment and the refinement see the brain, ``moved`` is made from the whole head.
 
     Args:
@@ -76,9 +76,7 @@ class ExtractBraind(Transform):
             if mask is None:
                 return figures
         data[f"{role}_mask"] = like(image, mask.astype(np.uint8)[None])
-        data.setdefault(f"{role}_whole", image)
-        data[role] = like(image, stripped(volume, mask, ct)[None])
-        forget_foreground(data, role)
+        replace_voxels(data, role, stripped(volume, mask, ct))
         return {**figures, "millilitres": round(float(mask.sum() * abs(np.linalg.det(affine[:3, :3]))) / 1000, 1)}
 
 

@@ -30,7 +30,6 @@ KEYS = {
     "moving_exclude": Key(
         "path; then what does not count of moving, (1, X', Y', Z')", "user, UseMasksd", "who compares"
     ),
-    "fixed_whole": Key("fixed before it was stripped or filled", "UseMasksd, ExtractBraind", "nobody"),
     "moving_whole": Key("moving before it was stripped or filled", "UseMasksd, ExtractBraind", "ToFixedGridd, saver"),
     "brain_figures": Key("what was stripped and how, as JSON text", "ExtractBraind", "saver"),
     "fixed_keypoints": Key("path of points, voxel indices of fixed", "user", "scorer"),

@@ -28,7 +28,7 @@ class UseMasksd(Transform):
 
     ``<role>_mask`` (a brain) and ``<role>_exclude`` (a lesion, an artefact) may lie on grids of their own; they become
     (1, X, Y, Z) uint8 of the image's. What is excluded gets the values around it, so that nothing which follows depends
-    on what was there; ``<role>_whole`` keeps the image as it was, for ``moved``.
+    on what was there; ``moving_whole`` keeps the moving image as it was, for ``moved``.
 
     Raises:
         InputError: a mask that shows nothing of its image, or excludes all of it.
@@ -73,13 +73,18 @@ def _exclude(data: dict[Hashable, Any], role: str) -> None:
     if region.all():
         raise InputError(f"{role}_exclude: expected a region within the image, got all of it")
     spacing = np.linalg.norm(image.affine.numpy()[:3, :3], axis=0)
-    data.setdefault(f"{role}_whole", image)
-    data[role] = like(image, fill_from_surroundings(image[0].numpy(), region, spacing)[None])
-    forget_foreground(data, role)
+    replace_voxels(data, role, fill_from_surroundings(image[0].numpy(), region, spacing))
 
 
-def forget_foreground(data: dict[Hashable, Any], role: str) -> None:
-    """Drop what was found out about an image's foreground before it was changed, see ``foreground.py``."""
+def replace_voxels(data: dict[Hashable, Any], role: str, voxels: NDArray) -> None:
+    """Put other voxels (X, Y, Z) in the place of an image's; the moving image as it came stays as ``moving_whole``.
+
+    What was found out about the image before, see ``foreground.py`` and ``intensities.py``, is forgotten.
+    """
+    image = data[role]
+    if role == "moving":
+        data.setdefault("moving_whole", image)
+    data[role] = like(image, voxels[None])
     for known in ("background", "foreground", "range"):
         data.pop(f"{role}_{known}", None)
 

@@ -66,7 +66,7 @@ def test_every_key_of_a_run_is_listed(tmp_path):
             "refinement",
             *("quality", "quality_figures", "fallback"),
         ),
-        *(f"{role}_{kind}" for role in ("fixed", "moving") for kind in ("mask", "exclude", "whole")),
-        *("brain_figures", "counted", "moving_whole_background"),
+        *(f"{role}_{kind}" for role in ("fixed", "moving") for kind in ("mask", "exclude")),
+        *("brain_figures", "counted", "moving_whole", "moving_whole_background"),
         *("fixed_foreground", "moving_foreground"),  # taken away by ToNetworkGridd
     }
