@@ -47,6 +47,7 @@ COMMANDS: Commands = {
         "yank": "tools.registry.publish:yank",
     },
     "report": "tools.report:report",
+    "register": "tools.register:register",
     "remove": "tools.installed:remove",
     "validate": "tools.validate.command:validate",
     "verify": "tools.installed:verify",

@@ -16,6 +16,8 @@ WIDTH = 100
 _VALUES = {"bool": "true|false", "int": "INTEGER", "float": "NUMBER", "str": "TEXT", "Path": "PATH", "dict": "JSON"}
 _VALUES |= {f"Sequence[{kind}]": f"{value},..." for kind, value in _VALUES.items()}
 
+#: Sections of a docstring that the help shows below the options.
+PAGES = ("Transforms", "Formats", "Environment", "Examples", "References")
 _QUOTES, _INDENT, _NOTHING = "'\"", 6 * " ", ("None", "''", "()")  # a default that says nothing is not printed
 
 
@@ -46,9 +48,10 @@ class Command:
     name: str  # as typed: "convert", "benchmark scan"
     module: str
     function: str
-    text: str  # the docstring above its Args
+    text: str  # the docstring above its sections
     options: tuple[Option, ...]
     takes_others: bool  # the function has **keywords
+    sections: tuple[tuple[str, str], ...] = ()  # titles of PAGES and what stands below them
 
     @property
     def required(self) -> list[str]:
@@ -67,7 +70,8 @@ class Command:
             words.append("[options]")
         paragraphs = [wrapped(part) for part in self.text.split("\n\n")]
         options = [option.help() for option in self.options]
-        return "\n".join([f"usage: {' '.join(words)}", "", "\n\n".join(paragraphs), "", *options]).rstrip()
+        pages = [f"\n{title}:\n{_page(text)}" for title, text in self.sections]
+        return "\n".join([f"usage: {' '.join(words)}", "", "\n\n".join(paragraphs), "", *options, *pages]).rstrip()
 
 
 def program() -> str:
@@ -88,7 +92,7 @@ def read_command(name: str, target: str) -> Command:
     constants = {t.id: n.value for n in tree.body if isinstance(n, ast.Assign) for t in n.targets
                  if isinstance(t, ast.Name)}  # fmt: skip
     node = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function)
-    text, of_options = _sections(ast.get_docstring(node) or "")
+    text, of_options, pages = _sections(ast.get_docstring(node) or "")
     options = tuple(
         Option(
             argument.arg,
@@ -98,7 +102,7 @@ def read_command(name: str, target: str) -> Command:
         )
         for argument, default in _arguments(node.args)
     )
-    return Command(name, module, function, text, options, node.args.kwarg is not None)
+    return Command(name, module, function, text, options, node.args.kwarg is not None, pages)
 
 
 def _source(module: str) -> Path:
@@ -113,12 +117,19 @@ def _arguments(given: ast.arguments) -> list[tuple[ast.arg, ast.expr | None]]:
     return [*zip(named, defaults, strict=True), *zip(given.kwonlyargs, given.kw_defaults, strict=True)]
 
 
-def _sections(docstring: str) -> tuple[str, dict[str, str]]:
-    """Split a docstring into what stands above its sections and the text of each argument."""
-    body, *sections = re.split(r"\n\n(?=(?:Args|Returns|Raises|Yields):\n)", docstring)
+def _sections(docstring: str) -> tuple[str, dict[str, str], tuple[tuple[str, str], ...]]:
+    """Split a docstring into what stands above its sections, the text of each argument, and the sections of PAGES."""
+    titles = "|".join(("Args", "Returns", "Raises", "Yields", *PAGES))
+    body, *sections = re.split(rf"\n\n(?=(?:{titles}):\n)", docstring)
+    pages = tuple((title, text) for title, _, text in (s.partition(":\n") for s in sections) if title in PAGES)
     arguments = next((s.partition("\n")[2] for s in sections if s.startswith("Args:")), "")
     found = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", arguments, flags=re.MULTILINE)
-    return body, {name: re.sub(r"\s*\n\s*", " ", text) for name, text in found}
+    return body, {name: re.sub(r"\s*\n\s*", " ", text) for name, text in found}, pages
+
+
+def _page(text: str) -> str:
+    """The paragraphs of a section, each line of a list kept."""
+    return "\n\n".join(wrapped(part, "  ", "  ") for part in textwrap.dedent(text).strip("\n").split("\n\n"))
 
 
 def wrapped(text: str, first: str = "", others: str = "") -> str:

@@ -111,6 +111,22 @@ class Bundle:
         with _plain_errors():
             self._ready(pairs, output_dir, overrides)
 
+    def prepare(self, pair: Mapping[str, Any], output_dir: str | Path, **overrides: Any) -> dict[str, Any]:
+        """Return one pair as the network would get it, with all that was found out before; nothing is written.
+
+        Args:
+            pair: see ``register``.
+            output_dir: where results would go; checked as before a run.
+            overrides: keys of ``inference.json``.
+
+        Raises:
+            InputError: see ``register``.
+        """
+        with _plain_errors():
+            parser, _ = self._ready(pair, output_dir, overrides)
+            prepared: dict[str, Any] = parser.get_parsed_content("dataset")[0]
+        return prepared
+
     def _ready(
         self, pairs: Mapping[str, Any] | Sequence[Mapping[str, Any]], output_dir: str | Path, overrides: dict[str, Any]
     ) -> tuple[ConfigParser, Engine]:
