@@ -27,6 +27,10 @@ def check_writable(folder: str | Path) -> Path:
         InputError: it or an ancestor is a file, or may not be written.
     """
     target = Path(folder).expanduser().absolute()
+    if target.is_symlink() and not target.exists():
+        raise InputError(
+            f"output folder {target}: expected a folder, got a link to {os.readlink(target)}, which is missing"
+        )
     existing = target
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent

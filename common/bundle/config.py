@@ -82,6 +82,7 @@ def pairs_of(
     moving_exclude: str | None = None,
     output_dir: str | Path | None = None,
     require_overlap: bool = True,
+    resume: bool | str = False,
 ) -> list[dict[str, str]]:
     """Pairs of a run, see ``registration_pairs``; the sample pair, with a word, where none is named."""
     further: dict[str, Any] = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
@@ -91,6 +92,7 @@ def pairs_of(
         logger.warning("no images are named: the sample pair is registered (give --fixed and --moving, or --datalist)")
         return [sample_pair()]
     further |= {"initial": initial, "output_dir": output_dir, "require_overlap": require_overlap}
+    further["resume"] = switch(resume, "resume")
     return registration_pairs(fixed, moving, datalist, **further)
 
 

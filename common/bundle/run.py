@@ -13,6 +13,7 @@ import common
 from common.bundle.folder import read_json
 from common.errors import InputError, find_input_error
 from common.places import find_bundle
+from common.registration.keys import PATH_KEYS
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ class Bundle:
         self, pairs: Mapping[str, Any] | Sequence[Mapping[str, Any]], output_dir: str | Path, overrides: dict[str, Any]
     ) -> tuple[ConfigParser, Engine]:
         """All of a run but its last step."""
-        given = dict(pairs) if isinstance(pairs, Mapping) else {"datalist": [dict(pair) for pair in pairs]}
-        parser = self.parser(**given, output_dir=str(output_dir), **overrides)
+        given = _whole(pairs) if isinstance(pairs, Mapping) else {"datalist": [_whole(pair) for pair in pairs]}
+        parser = self.parser(**given, output_dir=_absolute(output_dir), **overrides)
         parser.parse()
         for number in range(len(parser["run"]) - 1):
             parser.get_parsed_content(f"run::{number}")
@@ -149,6 +150,15 @@ def _plain_errors() -> Iterator[None]:
         if cause is None or cause is error:
             raise
         raise InputError(str(cause)) from error
+
+
+def _whole(pair: Mapping[str, Any]) -> dict[str, Any]:
+    """The pair with whole paths: a configuration takes a leading $, % or @ for something else than a name."""
+    return {k: _absolute(v) if k in PATH_KEYS and v and isinstance(v, str | Path) else v for k, v in pair.items()}
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def _results(engine: Engine) -> list[Registered]:

@@ -5,6 +5,7 @@ from common.registration.brain import ExtractBraind
 from common.registration.grids import ToFixedGridd, ToNetworkGridd
 from common.registration.inferer import AutocastInferer, NoNetwork
 from common.registration.load import LoadPaird, load_image
+from common.registration.many import PairDataset, PairEvaluator
 from common.registration.masks import UseMasksd
 from common.registration.pairs import check_pair_files, registration_pairs
 from common.registration.progress import StageProgress
@@ -21,6 +22,8 @@ __all__ = [
     "KeepBetterd",
     "LoadPaird",
     "NoNetwork",
+    "PairDataset",
+    "PairEvaluator",
     "RefineFieldd",
     "SaveRegistrationd",
     "StageProgress",

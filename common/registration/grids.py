@@ -19,6 +19,7 @@ from common.geometry import (
     resample,
     smooth_for,
 )
+from common.geometry.affines import Array
 from common.registration.clock import end_network, stage
 from common.registration.foreground import foreground_points, outside_value
 from common.registration.intensities import range_of, window_for
@@ -28,6 +29,10 @@ from common.switches import reads_switches
 
 logger = logging.getLogger(__name__)
 
+#: Millimetres of anatomy below which no human brain is looked at, and the length of one.
+SMALL, HUMAN = 36.0, 170.0
+#: Voxels along the anatomy that a network can work with, so that a spacing chosen for it stays.
+ENOUGH = 60
 #: Largest difference of two images that count as the same, as a share of the mean foreground: that of interpolations.
 SAME = 1e-3
 
@@ -50,9 +55,10 @@ class ToNetworkGridd(Transform):
     """Put both images on one network grid: adds ``image`` (2, X, Y, Z) float32 in [0, 1], moving first, fixed second.
 
     One interpolation an image; finer images are blurred first (``smooth_for``). The grid is ``network_grid``'s and is
-    the affine of ``image``. An optional ``alignment`` in the dictionary, (4, 4) from the fixed image's world to the
-    moving image's in RAS millimetres, is applied to the moving image. ``identical_inputs`` is true where the channels
-    agree (``same_image``).
+    the affine of ``image``. Anatomy much smaller than a human brain, such as a mouse's, gets a grid that is as fine for
+    its size, with a word. An optional ``alignment`` in the dictionary, (4, 4) from the fixed image's world to that of
+    the moving image in RAS millimetres, is applied to the latter. ``identical_inputs`` is true where the channels agree
+    (``same_image``).
 
     Args:
         spacing: millimetres: one number, or three equal ones.
@@ -101,20 +107,30 @@ class ToNetworkGridd(Transform):
         return out
 
     def _grid(self, data: dict[Hashable, Any]) -> Grid:
-        moving = foreground_points(data, "moving")
+        fixed, moving = foreground_points(data, "fixed"), foreground_points(data, "moving")
         if data.get("alignment") is not None:
             back = np.linalg.inv(np.asarray(data["alignment"], dtype=np.float64))
             moving = moving @ back[:3, :3].T + back[:3, 3]
         return network_grid(
             grid_of(data["fixed"]),
-            foreground_points(data, "fixed"),
+            fixed,
             moving,
-            spacing=self.spacing,
+            spacing=self._spacing_for(fixed),
             multiple=self.multiple,
             shape=self.shape,
             cube=self.cube,
             smallest=self.smallest,
         )
+
+    def _spacing_for(self, points: Array) -> float:
+        """The spacing for a fixed foreground (N, 3) in mm."""
+        size = float(np.ptp(points, axis=0).max()) if len(points) else HUMAN
+        if size >= SMALL or size >= ENOUGH * self.spacing:
+            return self.spacing
+        finer = self.spacing * size / HUMAN
+        words = "the anatomy is %.3g mm long, that of a small animal: the network's grid has %.2g mm instead of %g mm"
+        logger.warning(words, size, finer, self.spacing)
+        return finer
 
     def _channel(self, data: dict[Hashable, Any], role: str, grid: Grid, alignment: Any = None) -> Tensor:
         affine, voxels = data[role].affine.numpy(), data[role].as_tensor()

@@ -1,5 +1,6 @@
 """Which pairs to register: two files, or a datalist of many, all looked at before the first one starts."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,12 @@ from common.data.datalist import folder_of, read_section, resolve
 from common.errors import InputError
 from common.images import read_field, read_header
 from common.registration.keys import LABEL_KEYS, MASK_KEYS, PATH_KEYS
+from common.registration.many import unfinished
 from common.registration.outputs import check_outputs
 from common.registration.transform_files import read_affine
 from common.registration.validate import check_headers
+
+logger = logging.getLogger(__name__)
 
 
 def registration_pairs(
@@ -31,8 +35,12 @@ def registration_pairs(
     output_dir: str | Path | None = None,
     required: bool = True,
     require_overlap: bool = True,
+    resume: bool = False,
 ) -> list[dict[str, str]]:
     """List the pairs of a run and check the header of every file.
+
+    Of a datalist, pairs whose files cannot be used are said aloud and stay in the list: they are reported again when
+    the others are done (``PairEvaluator``).
 
     Args:
         fixed: path of the fixed image, for one pair.
@@ -51,14 +59,15 @@ def registration_pairs(
         output_dir: where the results are going to be written; checked too where it is given.
         required: whether it is an error to name no pair; a configuration that is only looked at has none.
         require_overlap: whether the fields of view have to overlap; not where an alignment follows.
+        resume: leave out the pairs of a datalist that have results in ``output_dir``.
 
     Returns:
         A dictionary of absolute paths a pair, without empty entries, and ``kind`` where given. Pairs of a datalist have
         a unique ``name``, that of their results' subfolder: their own ``name`` or ``id``, else ``<moving>_to_<fixed>``.
 
     Raises:
-        InputError: nothing to do, any file of any pair cannot be used, or a result would replace one or cannot have its
-            name; the text names the first one.
+        InputError: nothing to do, no pair can be used, or a result would replace one or cannot have its name; the text
+            names the first one.
     """
     if datalist:
         if fixed or moving:
@@ -72,11 +81,25 @@ def registration_pairs(
         return []
     else:
         raise InputError(f"expected a fixed and a moving image, or a datalist, got fixed={fixed} and moving={moving}")
-    for pair in pairs:
-        check_pair_files(pair, require_overlap)
     if output_dir is not None:
         check_outputs(pairs, output_dir)
+        pairs = unfinished(pairs, output_dir) if datalist and resume else pairs
+    _check_files(pairs, require_overlap)
     return pairs
+
+
+def _check_files(pairs: Sequence[Mapping[str, str]], require_overlap: bool) -> None:
+    """Say which pairs cannot be used; raise what is wrong with the first where none can."""
+    wrong: list[InputError] = []
+    for pair in pairs:
+        try:
+            check_pair_files(pair, require_overlap)
+        except InputError as error:
+            wrong.append(error)
+    if wrong and len(wrong) == len(pairs):
+        raise wrong[0]
+    for one in wrong:
+        logger.warning("a pair cannot be registered; the others are: %s", one)
 
 
 def listed_pairs(

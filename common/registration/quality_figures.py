@@ -110,7 +110,8 @@ def deformation(ddf: Tensor, regions: Regions, spacing: float) -> dict[str, floa
     jacobian = jacobian_map(ddf)
     inside = jacobian[torch.from_numpy(regions.fixed)]
     low, high = np.quantile(inside.numpy(), [TAIL, 1 - TAIL])
-    smallest, largest = _region_change(jacobian, regions.fixed, max(1, round(REGION / spacing)))
+    size = min(max(1, round(REGION / spacing)), max(1, min(jacobian.shape) // 4))  # small animals have smaller blocks
+    smallest, largest = _region_change(jacobian, regions.fixed, size)
     return {
         "sd_log_jacobian": float(sd_log_jacobian(inside.view(1, 1, -1, 1, 1))),
         "folds_percent": 100 * float((inside <= 0).double().mean()),

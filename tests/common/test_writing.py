@@ -27,6 +27,12 @@ def failing(path: Path) -> None:
 # Where to
 
 
+def test_a_link_that_leads_nowhere_is_no_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"link: expected a folder, got a link to .*gone, which is missing"):
+        check_writable(tmp_path / "link")
+
+
 def test_unwritable_folders(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match=r"expected a folder, got a file at .*file"):

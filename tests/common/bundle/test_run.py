@@ -132,3 +132,13 @@ def test_a_check_says_what_a_run_would_and_writes_nothing(pair, tmp_path):
     with pytest.raises(InputError, match=r"fixed image .*gone"):
         bundle.check({**files, "fixed": str(tmp_path / "gone.nii.gz")}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a#b", "$x", "%x", "@x", "-x", "a b", "100%"])
+def test_names_that_a_configuration_takes_for_something_else(pair, tmp_path, monkeypatch, name):
+    bundle = Bundle(write_bundle(tmp_path / "bundle", 1))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(pair[0], f"{name}.nii.gz")
+    (result,) = bundle.register({"fixed": f"{name}.nii.gz", "moving": pair[1]}, name)
+    assert result.metrics["fixed"] == str(tmp_path / f"{name}.nii.gz")
+    assert (tmp_path / name / "metrics.json").is_file()

@@ -59,7 +59,7 @@ def test_section(images):
         ("3", "or a list of pairs, got int"),
         ([{"fixed": "a.nii.gz"}], "entry 1: expected an object with the paths 'fixed' and 'moving'"),
         (["a.nii.gz"], "entry 1: expected an object"),
-        ([{"fixed": "a.nii.gz", "moving": "b.nii.gz"}, {"fixed": "a.nii.gz", "moving": "no.nii.gz"}], "no such file"),
+        ([{"fixed": "a.nii.gz", "moving": "gone.nii.gz"}, {"fixed": "a.nii.gz", "moving": "no.nii.gz"}], "gone.nii.gz"),
         ([{"fixed": "a.nii.gz", "moving": "far.nii.gz"}], "expected an overlap in world space"),
         ([{"fixed": "a.nii.gz", "moving": "b.nii.gz", "name": "../x"}], "expected a name that can be a folder's"),
         ([{"fixed": "a.nii.gz", "moving": "b.nii.gz", "name": ".."}], "expected a name that can be a folder's"),

@@ -39,6 +39,21 @@ def test_odd_sizes(tmp_path, shape):
     assert all(n % 8 == 0 for n in out["image"].shape[1:])
 
 
+def test_a_mouse_brain_gets_a_grid_of_its_size(tmp_path, caplog):
+    """The same brain in tenths of millimetres: 4 mm long, and seen as finely as the large one."""
+    for name, deform in (("f", 0.0), ("m", 2.0)):
+        image = nib.load(make_image(tmp_path / "large.nii", deform=deform))
+        small = np.diag([0.1, 0.1, 0.1, 1]) @ image.affine
+        nib.save(nib.Nifti1Image(np.array(image.dataobj), small), tmp_path / f"{name}.nii")
+    files = {"fixed": tmp_path / "f.nii", "moving": tmp_path / "m.nii"}
+    out = run(files, WavyNetwork(), spacing=1.0)
+    assert (
+        "the anatomy is 4 mm long, that of a small animal: the network's grid has 0.024 mm instead of 1" in caplog.text
+    )
+    assert 150 < int((out["image"][1] > 0.1).any(dim=2).any(dim=0).sum()) < 190
+    assert run(files, WavyNetwork(), spacing=0.05)["image"].affine[0, 0].abs() == 0.05
+
+
 def test_channels_and_intensities(tmp_path):
     make_image(tmp_path / "f.nii")
     make_image(tmp_path / "m.nii", deform=3.0, dtype=np.uint8)

@@ -1,0 +1,84 @@
+"""Many pairs in one run: a pair that cannot be used does not end the others, and is reported when they are done."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.data import Dataset
+from monai.engines import SupervisedEvaluator
+
+from common.errors import InputError, find_input_error
+from common.registration.outputs import result_folder
+
+logger = logging.getLogger(__name__)
+
+#: The one key of a pair that could not be read: its name and why.
+FAILED = "failed"
+
+
+class PairDataset(Dataset):
+    """Pairs and the transforms that read them; of several pairs, one that cannot be used becomes a word on it.
+
+    Args:
+        data: a dictionary of paths a pair, see ``registration_pairs``.
+        transform: reads a pair.
+    """
+
+    def __init__(self, data: Sequence[Mapping[str, Any]], transform: Callable | None = None) -> None:
+        super().__init__(data, transform)
+
+    def _transform(self, index: int) -> Any:
+        try:
+            return super()._transform(index)
+        except Exception as error:
+            cause = find_input_error(error)
+            if cause is None or len(self.data) < 2:
+                raise
+            name = dict(self.data[index]).get("name", index + 1)
+            logger.warning("pair %s is left out: %s", name, cause)
+            return {FAILED: f"{name}: {cause}"}
+
+
+class PairEvaluator(SupervisedEvaluator):
+    """MONAI's evaluator over a ``PairDataset``: goes past pairs that could not be read, and ends with an error then."""
+
+    def run(self) -> None:  # type: ignore[override]
+        """Run over all pairs.
+
+        Raises:
+            InputError: some could not be read; the others are done.
+        """
+        self.failed: list[str] = []
+        super().run()
+        if self.failed:
+            raise InputError(
+                f"{len(self.failed)} of {self.state.epoch_length} pairs could not be registered, the others are done: "
+                + "; ".join(self.failed)
+            )
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
+        if FAILED not in batchdata:
+            return super()._iteration(engine, batchdata)
+        self.failed.extend(batchdata[FAILED])
+        return []
+
+
+def unfinished(pairs: Sequence[dict[str, str]], output_dir: str | Path) -> list[dict[str, str]]:
+    """The pairs that have no results of the same two images in their folders below ``output_dir``."""
+    left = [pair for pair in pairs if not _finished(pair, Path(output_dir).expanduser().absolute())]
+    if len(left) < len(pairs):
+        logger.warning(
+            "%d of %d pairs have results already and are left as they are", len(pairs) - len(left), len(pairs)
+        )
+    return left
+
+
+def _finished(pair: Mapping[str, str], output_dir: Path) -> bool:
+    try:
+        text = (result_folder(output_dir, pair) / "metrics.json").read_text(encoding="utf-8")
+        metrics = json.loads(text)
+    except (OSError, ValueError):
+        return False
+    return all(metrics.get(role) == pair[role] for role in ("fixed", "moving"))
