@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -69,3 +70,13 @@ def _read(value: Any, kinds: frozenset[Any] | None, name: str) -> Any:
     if isinstance(value, str) and kinds <= {int, float, NoneType}:
         raise InputError(f"expected {name} to be a number, got the text {value!r}")
     return value
+
+
+def path_as_written(path: str | Path) -> str:
+    """Return a path as its owner wrote it: MONAI's configurations put ``::`` wherever a value holds ``#``.
+
+    >>> path_as_written("scans::1/a.nii")
+    'scans#1/a.nii'
+    """
+    text = str(path)
+    return text if "::" not in text or Path(text).exists() else text.replace("::", "#")

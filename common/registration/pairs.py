@@ -14,6 +14,7 @@ from common.registration.many import unfinished
 from common.registration.outputs import check_outputs
 from common.registration.transform_files import read_affine
 from common.registration.validate import check_headers
+from common.switches import path_as_written
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def registration_pairs(
     else:
         raise InputError(f"expected a fixed and a moving image, or a datalist, got fixed={fixed} and moving={moving}")
     if output_dir is not None:
+        output_dir = path_as_written(output_dir)
         check_outputs(pairs, output_dir)
         pairs = unfinished(pairs, output_dir) if datalist and resume else pairs
     _check_files(pairs, require_overlap)
@@ -136,7 +138,7 @@ def _with_paths(entry: Any, folder: Path, where: str = "the pair") -> dict[str, 
     """The entry's files as absolute paths, its name and kind; other keys are left out."""
     if not isinstance(entry, Mapping) or not entry.get("fixed") or not entry.get("moving"):
         raise InputError(f"{where}: expected an object with the paths 'fixed' and 'moving', got {entry!r}")
-    out = {key: str(resolve(folder, entry[key])) for key in PATH_KEYS if entry.get(key)}
+    out = {key: path_as_written(resolve(folder, entry[key])) for key in PATH_KEYS if entry.get(key)}
     name = entry.get("name") or entry.get("id")
     if name:
         if not str(name).strip(". ") or set(str(name)) & set("/\\\0"):

@@ -31,6 +31,7 @@ from common.registration.measures import (
 )
 from common.registration.outputs import RESULT_FILES, check_outputs, outputs_of, result_folder
 from common.registration.transform_outputs import Writer, field_spacing_of, stored_transform
+from common.switches import path_as_written
 from common.writing import check_writable, json_text, write_together
 
 #: Packages whose versions stand in ``metrics.json``.
@@ -66,7 +67,7 @@ class SaveRegistrationd(Transform):
         outputs: str | Sequence[str] = ("transform",),
         field_spacing: float | str = "auto",
     ) -> None:
-        self.output_dir = check_writable(output_dir)
+        self.output_dir = check_writable(path_as_written(output_dir))
         self.network, self.further = network, dict(further or {})
         self.outputs, self.field_spacing = outputs_of(outputs), field_spacing_of(field_spacing)
 
