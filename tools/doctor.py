@@ -1,13 +1,15 @@
 """``python -m tools doctor``: what this machine has, which scan backends run here, and whether they are right."""
 
+import functools
 import platform
+from collections.abc import Callable
 
 import torch
 
 from common.machine import processor, versions
 from common.scan import available_backends, causal, select_backend
 from common.scan.selection import read_environment
-from common.scan.selftest import self_test
+from common.scan.selftest import SelfTest, convolution_test, self_test
 
 PACKAGES = (
     "torch", "monai", "numpy", "numba", "scipy", "nibabel", "itk-core", "pytorch-ignite",
@@ -62,7 +64,7 @@ def _backends(device: str) -> tuple[list[str], bool]:
     for name, (available, reason) in available_backends(device).items():
         lines.append(f"  {name:<10} {'available  ' if available else 'unavailable'}  {reason}")
         if available:
-            passed, text = _tested(name, device)
+            passed, text = _tested(functools.partial(self_test, name, device))
             healthy = healthy and passed
             lines.append(f"  {'':<10} self-test    {text}")
     probe = torch.zeros(1, 16, 1, device=device)
@@ -72,13 +74,15 @@ def _backends(device: str) -> tuple[list[str], bool]:
     convolution, reason = causal.availability(device)
     lines.append(f"  chosen     {choice} ({said})")
     lines.append(f"  causal convolution in front of it: {reason if convolution else f'torch ({reason})'}")
-    return lines, healthy
+    passed, text = _tested(lambda: convolution_test(device))
+    lines.append(f"  {'':<10} self-test    {text}")
+    return lines, healthy and passed
 
 
-def _tested(name: str, device: str) -> tuple[bool, str]:
+def _tested(test: Callable[[], SelfTest]) -> tuple[bool, str]:
     """Run one self-test; a crash is a failure with its message."""
     try:
-        outcome = self_test(name, device)
+        outcome = test()
     except Exception as error:  # a broken driver or compiler may raise anything
         return False, f"FAILED: {type(error).__name__}: {error}"
     return outcome.passed, str(outcome)

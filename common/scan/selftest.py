@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from common.scan.causal import causal_convolution
 from common.scan.cross import cross_scan
 from common.scan.interface import selective_scan
 
@@ -73,6 +74,29 @@ def _run(function: Callable[..., Tensor], case: dict[str, Tensor], **options: An
     gradients = torch.autograd.grad(out.square().sum(), list(inputs.values()))
     found = {"output": out} | {f"gradient of {name}": g for name, g in zip(inputs, gradients, strict=True)}
     return {name: tensor.detach().double().cpu() for name, tensor in found.items()}
+
+
+def convolution_test(device: str = "cpu") -> SelfTest:
+    """Compare the causal convolution on a device, by whatever computes it there, with PyTorch in float64 on the CPU."""
+    generator = torch.Generator().manual_seed(2)
+    shapes = {"u": (2, 33, 24), "weight": (24, 1, 4), "bias": (24,)}  # tokens before channels, as a block has them
+    case = {name: torch.randn(*shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
+    inputs = {name: tensor.float().to(device).requires_grad_() for name, tensor in case.items()}
+    rounded = {name: tensor.detach().double().cpu().requires_grad_() for name, tensor in inputs.items()}
+    found, expected = (_convolved(given) for given in (inputs, rounded))
+    errors = {
+        name: float((found[name].double().cpu() - wanted).abs().max() / wanted.abs().max())
+        for name, wanted in expected.items()
+    }
+    where = max(errors, key=lambda name: errors[name] if errors[name] == errors[name] else float("inf"))
+    return SelfTest(errors[where] <= TOLERANCE, errors[where], where)
+
+
+def _convolved(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Output and the gradients of its sum of squares, by name."""
+    out = causal_convolution(given["u"].transpose(1, 2), given["weight"], given["bias"])
+    gradients = torch.autograd.grad(out.square().sum(), list(given.values()))
+    return {"output": out.detach()} | {f"gradient of {name}": g for name, g in zip(given, gradients, strict=True)}
 
 
 def self_test(backend: str, device: str = "cpu") -> SelfTest:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from common.scan import available_backends, selection
+from common.scan import available_backends, selection, selftest
 from common.scan.reference import Reference
 from common.scan.selftest import self_test
 from tools import doctor as module
@@ -42,9 +42,19 @@ def test_wrong_numbers_fail_and_set_the_exit_code(spoil, monkeypatch, capsys):
     assert "FAILED: largest relative error" in capsys.readouterr().out
 
 
-def test_a_crash_is_a_failure_with_its_message(monkeypatch):
-    def crash(name, device):
+def test_a_crash_is_a_failure_with_its_message():
+    def crash():
         raise RuntimeError("no kernel image is available")
 
-    monkeypatch.setattr(module, "self_test", crash)
-    assert module._tested("cpu", "cpu") == (False, "FAILED: RuntimeError: no kernel image is available")
+    assert module._tested(crash) == (False, "FAILED: RuntimeError: no kernel image is available")
+
+
+@pytest.mark.parametrize("spoil", [1.001, float("nan")])
+def test_a_wrong_convolution_fails(spoil, monkeypatch):
+    assert selftest.convolution_test().passed
+    right = selftest.causal_convolution
+    monkeypatch.setattr(
+        selftest, "causal_convolution", lambda u, *rest: right(u, *rest) * (spoil if u.dtype == torch.float32 else 1)
+    )
+    outcome = selftest.convolution_test()
+    assert not outcome.passed and outcome.where in ("output", "gradient of u", "gradient of weight", "gradient of bias")

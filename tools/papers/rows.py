@@ -188,7 +188,7 @@ def _vit_v_net() -> Iterator[Row]:
     for column, row in enumerate(
         (
             Row("vit_v_net", "t1", "affine", classical="none"),
-            Row("vit_v_net", "t1", "NiftyReg", differs="no package of it can be installed beside Python"),
+            Row("vit_v_net", "t1", "NiftyReg", differs="not in the benchmark: no wheel holds its program"),
             Row("vit_v_net", "t1", "SyN", classical="ants_syn_msq", differs="mean squares, 40/20/0 iterations, ANTsPy"),
             Row("vit_v_net", "t1", "VoxelMorph-1", "voxelmorph", "vit_v_net_1", 276_523, differs=widths.format(1)),
             Row("vit_v_net", "t1", "VoxelMorph-2", "voxelmorph", "vit_v_net_2", 327_331, differs=widths.format(2)),
