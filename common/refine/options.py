@@ -6,7 +6,7 @@ from common.errors import InputError
 
 PRESETS = ("off", "fast", "accurate", "auto")
 SIMILARITIES = ("auto", "correlation", "mind")
-STARTS = ("auto", "network", "affine")
+STARTS = ("auto", "network", "affine", "mean")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Options:
     Attributes:
         preset: ``off`` returns the start; ``fast``, ``accurate``; ``auto`` is ``accurate``.
         similarity: ``correlation`` (LNCC) for one contrast, ``mind`` for two, then the conditional mean.
-        start: ``network`` for the field given, ``affine`` for the alignment alone.
+        start: ``network`` for the field given, ``affine`` for the alignment alone, ``mean`` for half-way between the
+            field given and the alignment refined on the coarse levels.
         window: radius of the correlation's windows in voxels.
         smoothness: standard deviation, in voxels, of the smoothing of the field after each step; 0 to 2.
         symmetric: treat both images alike: exchanging them gives the inverse.

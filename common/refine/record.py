@@ -36,7 +36,7 @@ class Record:
     Attributes:
         preset: as chosen by the user.
         contrasts: 1 or 2, how many the pair was taken to have.
-        start: ``network`` or ``affine``.
+        start: ``network``, ``affine`` or ``mean``.
         reasons: what was chosen and why, one plain sentence each.
         levels: from coarse to fine.
         smallest_determinant: of the whole field; positive means one to one.

@@ -24,6 +24,14 @@ from common.spatial import invert
 
 #: By how much the similarity from the network's field has to be larger for it to be the start.
 MARGIN = 0.005
+#: Share of the similarity gained by refining the alignment from which on a network's field, of two contrasts, counts as
+#: another opinion of the same pair.
+LIKE = 0.5
+STARTS_IN_WORDS = {
+    "affine": "the alignment alone",
+    "network": "the network field",
+    "mean": "half-way between the network's field and the refined alignment",
+}
 #: Least determinant of each half of a symmetric run, so that the halves joined stay far from a fold.
 SYMMETRIC_FLOOR = 0.15
 Watch = Callable[[str, float, float], None]
@@ -75,7 +83,7 @@ def refine(
     Raises:
         InputError: see ``Options`` and ``Pair``; a symmetric run with landmarks or from a network's field.
     """
-    if options.symmetric and (options.start == "network" or pair.fixed_points is not None):
+    if options.symmetric and (options.start in ("network", "mean") or pair.fixed_points is not None):
         raise InputError("refine_symmetric: expected no landmarks and a start from the alignment, got one of them")
     began = time.perf_counter()
     record = Record(options.preset)
@@ -149,28 +157,66 @@ class _Refinement:
     def _choose(
         self, candidates: dict[str, Tensor], stages: tuple[Stage, ...]
     ) -> tuple[str, Tensor | None, tuple[Stage, ...]]:
-        """Run the coarse stages from each start and go on from the one that ends with the larger similarity."""
+        """Go on from the start that is the best: its name, what the coarse stages changed, and the stages left."""
         if len(candidates) == 1:
             name = next(iter(candidates))
             self._record.reasons.append(f"start: the {'network field' if name == 'network' else 'alignment'}")
             return name, None, stages
         coarse = tuple(stage for stage in stages if stage.factor > 1)
+        if self._options.start == "mean" or self._record.contrasts == 2:
+            name, change = self._mean(candidates, coarse)
+        else:
+            name, change = self._better(candidates, coarse)
+        self._record.reasons[-1] = f"start: {STARTS_IN_WORDS[name]}; {self._record.reasons[-1]}"
+        return name, change, stages[len(coarse) :]
+
+    def _better(self, candidates: dict[str, Tensor], coarse: tuple[Stage, ...]) -> tuple[str, Tensor | None]:
+        """Run the coarse stages from each start; the larger similarity at the end wins."""
         ends: dict[str, tuple[float, Tensor | None, list[LevelRecord]]] = {}
         for name, field in candidates.items():
-            change, similarity = None, 0.0
-            for stage in coarse:
-                change, similarity = self._level(stage, self._work.box.cut(field), change)
+            change, similarity = self._coarse(coarse, field)
             ends[name] = similarity, change, self._record.levels
             self._record.levels = []
         gain = ends["network"][0] - ends["affine"][0]
         name = "network" if gain > MARGIN else "affine"
         self._record.levels = ends[name][2]
         self._record.reasons.append(
-            f"start: {'the network field' if name == 'network' else 'the alignment alone'}; refined at "
-            f"{coarse[-1].factor} voxels the network's start has a similarity of {ends['network'][0]:.4f}, the "
-            f"alignment's {ends['affine'][0]:.4f} (the network's has to be larger by {MARGIN})"
+            f"refined at {coarse[-1].factor} voxels the network's start has a similarity of {ends['network'][0]:.4f}, "
+            f"the alignment's {ends['affine'][0]:.4f} (the network's has to be larger by {MARGIN})"
         )
-        return name, ends[name][1], stages[len(coarse) :]
+        return name, ends[name][1]
+
+    def _mean(self, candidates: dict[str, Tensor], coarse: tuple[Stage, ...]) -> tuple[str, Tensor | None]:
+        """Refine the alignment on the coarse levels, and go half-way to the network's field if that fits as well.
+
+        Two fields of one pair that were found by other means err in other places: half-way between them both errors
+        are smaller. Where the network's field fits better than what was refined, the refinement starts from it anew.
+        """
+        change, refined = self._coarse(coarse, candidates["affine"])
+        alone, network = (self._similarity(coarse[-1], candidates[name]) for name in ("affine", "network"))
+        share = (network - alone) / max(refined - alone, 1e-9)
+        self._record.reasons.append(
+            f"at {coarse[-1].factor} voxels the network's field brings {100 * share:.0f} % of the similarity that "
+            f"refining the alignment does (limit {100 * LIKE:.0f} %)"
+        )
+        if self._options.start == "mean" or LIKE <= share <= 1:
+            candidates["mean"] = candidates["network"] / 2
+            return "mean", None if change is None else change / 2
+        if share < LIKE:
+            return "affine", change
+        self._record.levels = []
+        return "network", self._coarse(coarse, candidates["network"])[0]
+
+    def _coarse(self, stages: tuple[Stage, ...], start: Tensor) -> tuple[Tensor | None, float]:
+        """Run stages from a start; return the change and the similarity at the end."""
+        change, similarity = None, 0.0
+        for stage in stages:
+            change, similarity = self._level(stage, self._work.box.cut(start), change)
+        return change, similarity
+
+    def _similarity(self, stage: Stage, field: Tensor) -> float:
+        """The similarity of a stage that a field has as it is."""
+        return self._descent(stage, self._work.box.cut(field), None).force()
 
     def _level(self, stage: Stage, start: Tensor, change: Tensor | None) -> tuple[Tensor, float]:
         """Run one stage; return the change so far on its grid, and the similarity at its end."""

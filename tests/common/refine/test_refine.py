@@ -64,6 +64,24 @@ def test_start(one_contrast, asked, amplitude, expected):
     assert refined.record.smallest_determinant > 0
 
 
+@pytest.mark.parametrize(("amplitude", "expected"), [(0.8, "mean"), (-2, "affine"), (0, "affine")])
+def test_a_network_that_agrees_with_the_refined_alignment_meets_it_half_way(amplitude, expected):
+    """Two contrasts: another opinion of the same pair counts, one that leads elsewhere or nowhere does not."""
+    moving, fixed, label, fixed_label, _ = pair_of(values=(0.0, 0.4, 0.9, 0.6))
+    alone = refine(Pair(moving, fixed), options=Options("fast"))
+    refined = refine(Pair(moving, fixed), amplitude * alone.ddf, Options("fast"))
+    assert refined.record.start == expected
+    assert "of the similarity that refining the alignment does (limit 50 %)" in refined.record.reasons[-1]
+    assert refined.record.smallest_determinant > 0
+    assert overlap(refined.ddf, label, fixed_label) > 0.85
+
+
+def test_the_mean_can_be_asked_for(one_contrast):
+    refined = refine(Pair(*one_contrast[:2]), truth(), Options("fast", start="mean"))
+    assert refined.record.start == "mean"
+    assert refined.record.reasons[-1].startswith("start: half-way between the network's field and the refined")
+
+
 def test_a_folding_start_becomes_one_to_one(one_contrast):
     start = 4 * torch.randn(1, 3, *SHAPE, generator=torch.Generator().manual_seed(0))
     assert refine(Pair(*one_contrast[:2]), start, Options("fast", start="network")).record.smallest_determinant > 0
@@ -145,7 +163,7 @@ def test_watch_hears_stage_similarity_and_determinant(one_contrast):
     [
         ({"preset": "best"}, "refine: expected one of off, fast, accurate, auto, got 'best'"),
         ({"similarity": "mi"}, "refine_similarity: expected one of auto, correlation, mind, got 'mi'"),
-        ({"start": "moving"}, "refine_start: expected one of auto, network, affine, got 'moving'"),
+        ({"start": "moving"}, "refine_start: expected one of auto, network, affine, mean, got 'moving'"),
         ({"window": 0}, "refine_window: expected a radius of 1 to 8 voxels, got 0"),
         ({"smoothness": 3.0}, "refine_smoothness: expected 0 to 2 voxels, got 3.0"),
         ({"seconds": 0.0}, "refine_seconds: expected a positive number, got 0.0"),
