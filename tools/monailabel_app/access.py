@@ -64,14 +64,14 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        refused = self._refused(scope["path"], headers)
+        refused = self._refused(scope["method"], scope["path"], headers)
         if refused:
             await _answer(send, *refused)
             return
         counted = _Counted(receive, self.access.largest)
         await self.app(scope, counted, send)
 
-    def _refused(self, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _refused(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
         name = host[1 : host.find("]")] if host.startswith("[") else host.rpartition(":")[0] or host
         if name not in self.access.hosts:
@@ -82,7 +82,8 @@ class Guard:
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self.access.largest:
             return 413, f"expected at most {self.access.largest} bytes, got {length}"
-        if self.access.token and path not in _OPEN:
+        asks_first = method == "OPTIONS" and origin is not None  # a browser does, and sends no token with it
+        if self.access.token and path not in _OPEN and not asks_first:
             kind, _, sent = headers.get("authorization", "").partition(" ")
             if kind.lower() != "bearer" or not same_token(sent, self.access.token):
                 return 401, "expected the server's token: log in with any user name and the token as the password"

@@ -15,6 +15,8 @@ from tools.monailabel_app.server import create_server
 
 #: Connections at a time; more are told 503.
 _CONNECTIONS = 100
+#: Seconds that answers on their way get when the server is told to end.
+_PATIENCE = 3
 
 
 class Bounds(NamedTuple):
@@ -54,6 +56,7 @@ def serve(
     print(f"serving {app.datastore().status()['total']} studies at {address}", flush=True)
     config = uvicorn.Config(
         create_server(app, access), log_level="warning", limit_concurrency=_CONNECTIONS, server_header=False,
+        timeout_graceful_shutdown=_PATIENCE,
         ssl_certfile=files[0] or None, ssl_keyfile=files[1] or None,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])

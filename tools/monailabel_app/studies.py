@@ -34,6 +34,7 @@ class Studies(LocalDatastore):
         if not self.folder.is_dir():
             raise InputError(f"studies folder {folder}: expected a folder, got none")
         self.lock = threading.RLock()
+        self._series: dict[Path, tuple[float, bool]] = {}
         try:
             super().__init__(str(self.folder), extensions=[f"*{suffix}" for suffix in SUFFIXES], auto_reload=False)
         except ValueError as error:
@@ -93,7 +94,7 @@ class Studies(LocalDatastore):
         Args:
             identity: its name.
             upload: a file with one of ``SUFFIXES``.
-            info: kept with it.
+            info: what the client says of it, kept apart from what the server knows.
 
         Raises:
             RefusedError: the name or the file cannot be used (400, 413, 415, 422), or another image has the name (409).
@@ -111,7 +112,7 @@ class Studies(LocalDatastore):
                 return identity
             self._write(place_in(self.folder, f"{identity}{suffix}"), upload)
             self.refresh()
-            self.update_image_info(identity, dict(info))
+            self.update_image_info(identity, {"client": dict(info)})
         return identity
 
     def put_label(self, identity: str, tag: str, upload: Path, info: Mapping[str, Any]) -> str:
@@ -170,8 +171,16 @@ class Studies(LocalDatastore):
         """MONAI Label's search, without hidden and partial files, and with the folders of DICOM series."""
         found = {name: name for name in super()._list_files(path, patterns) if not name.startswith(".")}
         if Path(path).resolve() == self.folder.resolve():
-            found |= {name: name for name in os.listdir(path) if name not in found and _is_series(Path(path) / name)}
+            folders = (entry.name for entry in self.folder.iterdir() if entry.is_dir())
+            found |= {name: name for name in folders if self._holds_series(self.folder / name)}
         return found
+
+    def _holds_series(self, folder: Path) -> bool:
+        """Whether a folder is a DICOM series, looked at again when something came to it or left it."""
+        changed = folder.stat().st_mtime
+        if self._series.get(folder, (None, False))[0] != changed:
+            self._series[folder] = (changed, _is_series(folder))
+        return self._series[folder][1]
 
     def _to_id(self, file: str) -> tuple[str, str]:
         """Name and suffix; a folder's name, dots included, is all name."""
@@ -209,7 +218,7 @@ def _same_image(one: Path, other: Path) -> bool:
 
 def _is_series(folder: Path) -> bool:
     """Whether a folder holds one DICOM series: seen by its first file's mark, then asked of ITK."""
-    if not folder.is_dir() or folder.name.startswith(".") or folder.name == "labels":
+    if folder.name.startswith(".") or folder.name == "labels":
         return False
     files = (file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
     first = next(files, None)

@@ -57,21 +57,17 @@ class Worker:
             RefusedError: the images cannot be used (422), the job was cancelled (409), took too long (504) or too much
                 memory (503), or failed (500).
         """
-        connection = self._connected()
+        connection, process = self._connected()
         connection.send((name, dict(arguments)))
         end = time.monotonic() + self.seconds
-        while not wait([connection, self._process.sentinel], timeout=_LOOK):
+        while not wait([connection, process.sentinel], timeout=_LOOK):
             if cancelled.is_set() or time.monotonic() > end:
                 self.stop()
-                raise (
-                    CancelledJobError()
-                    if cancelled.is_set()
-                    else RefusedError(504, f"not done after {self.seconds:g} seconds")
-                )
-        status, answer = self._answer(connection)
+                raise CancelledJobError() if cancelled.is_set() else _too_long(self.seconds)
+        status, answer = _answer(connection, process)
         self._done += 1
-        if status != 200 or self._done >= self.jobs:
-            self.stop() if status != 422 else None
+        if status in (500, 503) or self._done >= self.jobs:
+            self.stop()
         if status != 200:
             raise RefusedError(status, answer)
         return answer
@@ -87,7 +83,7 @@ class Worker:
         self._process = self._connection = None
         self._done = 0
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> tuple[Connection, Any]:
         if self._process is None or not self._process.is_alive() or self._connection is None:
             self.stop()
             context = multiprocessing.get_context("spawn")
@@ -95,18 +91,22 @@ class Worker:
             self._process = context.Process(target=_serve, args=(theirs, self.memory, self.table), daemon=True)
             self._process.start()
             theirs.close()
-        return self._connection
+        return self._connection, self._process
 
-    def _answer(self, connection: Connection) -> tuple[int, Any]:
-        try:
-            return connection.recv()
-        except (EOFError, OSError):
-            self._process.join()
-            code = self._process.exitcode
-            self.stop()
-            if code == -signal.SIGKILL:
-                return 503, "the registration was ended by the system, most likely for want of memory"
-            return 500, f"the registration's process ended with code {code}"
+
+def _answer(connection: Connection, process: Any) -> tuple[int, Any]:
+    """What the process sent, or what its end means."""
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            return 503, "the registration was ended by the system, most likely for want of memory"
+        return 500, f"the registration's process ended with code {process.exitcode}"
+
+
+def _too_long(seconds: float) -> RefusedError:
+    return RefusedError(504, f"not done after {seconds:g} seconds")
 
 
 def _serve(connection: Connection, memory: int, table: str) -> None:

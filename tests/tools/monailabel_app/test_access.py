@@ -22,7 +22,9 @@ async def reads_all(scope: dict, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps({"detail": str(count)}).encode()})
 
 
-def ask(access: Access, path: str = "/info/", body: tuple[bytes, ...] = (b"",), **headers: str) -> tuple[int, str]:
+def ask(
+    access: Access, path: str = "/info/", body: tuple[bytes, ...] = (b"",), method: str = "GET", **headers: str
+) -> tuple[int, str]:
     """Status and detail of one request."""
     sent: list[dict] = []
     parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
@@ -35,7 +37,12 @@ def ask(access: Access, path: str = "/info/", body: tuple[bytes, ...] = (b"",), 
         sent.append(message)
 
     given = {"host": "127.0.0.1:8000", **headers}
-    scope = {"type": "http", "path": path, "headers": [(k.encode(), v.encode()) for k, v in given.items()]}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "headers": [(k.encode(), v.encode()) for k, v in given.items()],
+    }
     asyncio.run(Guard(reads_all, access)(scope, receive, send))
     return sent[0]["status"], json.loads(sent[1]["body"])["detail"]
 
@@ -59,6 +66,13 @@ def test_pages_are_let_in_by_their_origin():
     for origin in ("https://other.example", "null", "http://viewer.example"):
         status, detail = ask(access, origin=origin)
         assert status == 403 and "--allowed_origins" in detail
+
+
+def test_a_browser_may_ask_first_without_the_token():
+    access = Access(token=TOKEN, origins=("https://viewer.example",))
+    assert ask(access, method="OPTIONS", origin="https://viewer.example")[0] == 200
+    assert ask(access, method="OPTIONS")[0] == 401
+    assert ask(access, method="OPTIONS", origin="https://other.example")[0] == 403
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,8 @@ class Slow:
 
     def _ask(self) -> None:
         params = {"atlas": "mni152-tissues", "refinement": "accurate"}
-        self.answer = infer(self.server, **params)
+        with suppress(OSError):  # the server may end meanwhile
+            self.answer = infer(self.server, **params)
 
 
 def listed(server: Serving, count: int) -> list[dict]:
@@ -225,6 +227,28 @@ def test_a_client_that_goes_frees_the_worker(server: Serving):
     while server.request("GET", "/queue/").json():
         time.sleep(0.05)
     assert works(server)
+
+
+def test_it_ends_in_the_middle_of_a_registration(tmp_path: Path):
+    make_studies(tmp_path)
+    with serving(tmp_path) as server:
+        slow = Slow(server)
+        listed(server, 1)
+    slow.thread.join(60)
+    assert slow.answer is None or slow.answer.status_code == 500
+    assert server.process.returncode is not None and list(server.temporary.iterdir()) == []
+
+
+def test_what_a_client_says_of_an_image_stays_its_word(server: Serving):
+    """Slicer calls the file that it fetches by ``name``: another client must not choose it."""
+    content = (server.studies / "lps.nii.gz").read_bytes()
+    facts = {"name": BAD["parent"], "path": BAD["absolute"], "checksum": "x"}
+    answer = server.request(
+        "PUT", "/datastore/?image=told", files={"file": ("a.nii.gz", content)}, data={"params": json.dumps(facts)}
+    )
+    assert answer.status_code == 200
+    info = server.request("GET", "/datastore/image/info?image=told").json()
+    assert info["name"] == "told.nii.gz" and info["client"] == facts and not {"path", "checksum"} & set(info)
 
 
 def test_other_hosts_and_origins(server: Serving):

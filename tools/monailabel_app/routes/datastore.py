@@ -25,8 +25,10 @@ def datastore(request: Request, output: str = "stats") -> Any:
     """Images and labels: ``stats`` counts them, ``all`` names them."""
     if output not in ("stats", "all"):
         raise RefusedError(400, f"output: expected stats or all, got {output[:40]!r}")
-    listing = _studies(request).listing()
-    return listing if output == "all" else _studies(request).status()
+    studies = _studies(request)
+    with studies.lock:
+        listing = studies.listing()
+        return listing if output == "all" else studies.status()
 
 
 @router.put("/datastore/")
@@ -107,6 +109,7 @@ def next_sample(request: Request, strategy: str) -> dict[str, Any]:
 
 
 def _described(studies: Studies, image: str) -> dict[str, Any]:
-    """Name and facts of an image without its place on the server; a series is called like its file."""
+    """Facts of an image without its place on the server; ``name`` is what Slicer calls the file that it fetches."""
     info = {name: value for name, value in studies.get_image_info(image).items() if name != "path"}
-    return {**info, "name": f"{image}.nii.gz"} if studies.image(image).is_dir() else info
+    found = studies.image(image)
+    return {**info, "name": f"{image}.nii.gz" if found.is_dir() else found.name}
