@@ -1,7 +1,9 @@
 """Start the application and listen."""
 
 import logging
+import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +48,7 @@ def serve(
     Raises:
         InputError: a folder or the address cannot be used.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # where uvicorn hands it on, what was opened is closed
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     tempfile.tempdir = str(temporary)
     conf = {"atlas": atlas, "temporary": str(temporary)}

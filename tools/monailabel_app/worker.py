@@ -41,6 +41,7 @@ class Worker:
         self, memory: int = 0, seconds: float = 1800, jobs: int = 50, table: str = "tools.monailabel_app.work"
     ) -> None:
         self.memory, self.seconds, self.jobs, self.table = memory, seconds, jobs, table
+        self._ending = threading.Lock()  # the server may end while a job fails
         self._process: Any = None
         self._connection: Connection | None = None
         self._done = 0
@@ -74,14 +75,15 @@ class Worker:
 
     def stop(self) -> None:
         """End the process at once; the next job starts another."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process.close()
-        if self._connection is not None:
-            self._connection.close()
-        self._process = self._connection = None
-        self._done = 0
+        with self._ending:
+            process, connection = self._process, self._connection
+            self._process = self._connection = None
+            self._done = 0
+        if process is not None:
+            process.kill()
+            process.join()
+        if connection is not None:
+            connection.close()
 
     def _connected(self) -> tuple[Connection, Any]:
         if self._process is None or not self._process.is_alive() or self._connection is None:

@@ -95,12 +95,16 @@ def _work(
 
 async def _done(request: Request, jobs: Jobs, ticket: Ticket, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     task = asyncio.get_running_loop().run_in_executor(request.app.state.threads, work)
-    while True:
-        done, _ = await asyncio.wait({task}, timeout=_LOOK)
-        if done:
-            return task.result()
-        if await request.is_disconnected():
-            jobs.cancel(ticket.id)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # also heard where nobody waits any more
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_LOOK)
+            if not task.done() and await request.is_disconnected():
+                jobs.cancel(ticket.id)
+    except asyncio.CancelledError:
+        jobs.cancel(ticket.id)
+        raise RefusedError(503, "the server is ending") from None
+    return task.result()
 
 
 def _response(ticket: Ticket, answer: dict[str, Any], output: str) -> Response:
