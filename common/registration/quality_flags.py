@@ -28,6 +28,8 @@ VOLUME_RATIO = (0.6, 1.67)
 LEAST_CORRELATION = -0.15
 #: Share of the anatomy's largest cross-section that a face of the field of view may cut through.
 MOST_CUT = 0.2
+#: Millimetres between two slices.
+THICKEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,12 @@ def not_finite_flag() -> Flag:
 
 
 def pair_flags(
-    overlap: float, volume_ratio: float, cut: Mapping[str, float], alignment: Sequence[str], identical: bool
+    overlap: float,
+    volume_ratio: float,
+    cut: Mapping[str, float],
+    alignment: Sequence[str],
+    identical: bool,
+    slices: Mapping[str, float],
 ) -> list[Flag]:
     """Doubts about a pair whatever its field.
 
@@ -119,6 +126,7 @@ def pair_flags(
         cut: by role, the share of the anatomy's cross-section that a face of its field of view cuts through.
         alignment: reasons why the alignment may be wrong.
         identical: both images are one.
+        slices: by role, the largest distance of two voxels in mm.
     """
     flags = [
         Flag("alignment", float("nan"), float("nan"), f"the alignment may be wrong: {reason}",
@@ -141,6 +149,12 @@ def pair_flags(
         if share > MOST_CUT:
             word = f"the {role} image's field of view cuts through the anatomy (a face holds {100 * share:.0f} % of it)"
             flags.append(Flag("cut", share, MOST_CUT, word, "judge nothing near the cut; nothing is known beyond it"))
+    for role, thickness in slices.items():
+        if thickness > THICKEST:
+            word = f"the {role} image's slices are {thickness:.1f} mm apart; what lies between them is interpolated"
+            flags.append(
+                Flag("thick_slices", thickness, THICKEST, word, "trust nothing finer than a slice across them")
+            )
     return flags
 
 

@@ -126,6 +126,7 @@ class _Judge:
             {role: cut_share(foreground_of(data, role)) for role in ("fixed", "moving")},
             alignment.get("implausible", []),
             bool(data.get("identical_inputs")),
+            {role: float(spacing_of(data[role].affine.numpy()).max()) for role in ("fixed", "moving")},
         )
 
 

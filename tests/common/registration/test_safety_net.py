@@ -111,9 +111,11 @@ def test_doubts_about_the_pair_change_nothing(data):
     image[:, 20:] = 0
     data["image"] = MetaTensor(torch.stack([image[0], torch.roll(image[1], 12, dims=1)]), affine=data["image"].affine)
     data["fixed"] = MetaTensor(image[1:, 8:], affine=data["fixed"].affine, meta=data["fixed"].meta)
+    thick = torch.diag(torch.tensor([2.0, 2, 5, 1])).double()
+    data["moving"] = MetaTensor(data["moving"].as_tensor(), affine=thick, meta=data["moving"].meta)
     data["alignment_figures"] = '{"implausible": ["scale 2.00"]}'
     out = net(True)({**data, "pred": torch.zeros(3, *SIZE)})
-    assert {"alignment", "overlap", "cut"} <= set(kinds(out))
+    assert {"alignment", "overlap", "cut", "thick_slices"} <= set(kinds(out))
     assert not any(flag["serious"] for flag in out["quality"])
 
 
