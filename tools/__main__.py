@@ -17,6 +17,7 @@ Commands: TypeAlias = dict[str, Any]
 COMMANDS: Commands = {
     "apply": "tools.apply:apply",
     "atlas": {"add": "tools.atlas:add", "list": "tools.atlas:list_atlases"},
+    "bids": "tools.bids.command:bids",
     "benchmark": {
         "figures": "tools.benchmark.paper_figures:benchmark_figures",
         "network": "tools.benchmark.network:benchmark_network",
@@ -49,6 +50,7 @@ COMMANDS: Commands = {
     "report": "tools.report:report",
     "register": "tools.register:register",
     "remove": "tools.installed:remove",
+    "template": "tools.template:template",
     "validate": "tools.validate.command:validate",
     "verify": "tools.installed:verify",
 }

@@ -52,16 +52,28 @@ def cohort(
     folder, pairs = check_writable(output_dir), _named(listed_pairs(datalist, section))
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     mine = Cohort(folder, shard(pairs, rank, world))
-    options |= _device(options)
+    register_all(mine, bundle, workers, check_disk, overwrite, options)
+    write_overview(Cohort(folder, pairs))
+    refuse_failures(mine)
+
+
+def register_all(
+    mine: Cohort, bundle: str, workers: int, check_disk: bool, overwrite: bool, options: dict[str, Any]
+) -> None:
+    """Register the pairs of a cohort that are not finished; those that fail are noted.
+
+    Raises:
+        InputError: nothing can be registered, see ``cohort``.
+    """
+    options = options | _device(options)
     opened = _begin(mine, bundle, {key: value for key, value in options.items() if key != "device"}, overwrite)
-    opened.check(sample_pair(), folder, **options)
+    opened.check(sample_pair(), mine.folder, **options)
     waiting = [pair for pair in mine.pairs if not mine.settled(pair)]
     print(f"{len(mine.pairs)} pairs, {len(mine.pairs) - len(waiting)} finished before", flush=True)
     if check_disk and waiting:
         print(room_for(mine, waiting), flush=True)
     threads = max(1, (os.cpu_count() or 1) // (workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    run([Work(Cohort(folder, shard(waiting, n, workers)), bundle, options, threads) for n in range(workers)])
-    _end(Cohort(folder, pairs), mine)
+    run([Work(Cohort(mine.folder, shard(waiting, n, workers)), bundle, options, threads) for n in range(workers)])
 
 
 def _named(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -93,21 +105,21 @@ def _begin(mine: Cohort, bundle: str, options: dict[str, Any], overwrite: bool) 
     return opened
 
 
-def _end(everything: Cohort, mine: Cohort) -> None:
-    """Write what a person looks at; say what failed.
-
-    Raises:
-        InputError: pairs of this process failed.
-    """
+def write_overview(everything: Cohort) -> None:
+    """Write what a person looks at: the table and the page of all pairs."""
     table = rows(everything)
     write_table(table, everything.folder)
     write_index(table, everything.folder)
     print(f"written: {everything.folder / TABLE}, {everything.folder / INDEX}", flush=True)
+
+
+def refuse_failures(mine: Cohort) -> None:
+    """Raises InputError where pairs failed: how many, which, and why the first one did."""
     failed: list[Pair] = [pair for pair in mine.pairs if mine.metrics(pair) is None]
     if failed:
         names = ", ".join(pair["name"] for pair in failed[:5]) + (", ..." if len(failed) > 5 else "")
         first = mine.failure(failed[0]) or "it was not reached"
         raise InputError(
             f"{len(failed)} of {len(mine.pairs)} pairs failed ({names}), the first one since: {first}; "
-            f"the others are in {everything.folder / TABLE}, the same command tries these again"
+            f"the same command tries these again, {mine.folder / FAILED} holds the reasons"
         )
