@@ -9,7 +9,7 @@ from common.images import read_header
 from common.registration.outputs import result_folder
 from tools.cohort.state import Cohort, Pair
 
-#: Bytes of a result for each voxel of the fixed image. Measured at 1 mm: 10.4 for stripped brains, 16.6 for a whole head;
+#: Bytes of a result for each voxel of the fixed image. Measured at 1 mm: 10.4 for stripped brains, 16.6 for a head;
 #: transform.h5 takes 3 more, and what there is of noise packs worse.
 BYTES_A_VOXEL = 20.0
 #: How many pairs are looked at: headers on a network's disk are slow, and cohorts are much of a size.

@@ -65,15 +65,22 @@ def _readable(cohort: Cohort, pair: Pair) -> bool:
 
 
 def _register(bundle: Bundle, cohort: Cohort, chunk: Sequence[Pair], options: Mapping[str, Any]) -> list[Pair]:
-    """Register a chunk; the pair that ends it is noted, and those behind it are returned."""
+    """Register a chunk; where it ends early, the first pair without a result is tried alone, which gives its reason.
+
+    Returns:
+        The pairs behind that one.
+    """
     try:
         bundle.register(chunk, cohort.folder, **options)
     except Exception as error:  # whatever a pair does to the pipeline: the others have nothing to do with it
         left = [pair for pair in chunk if cohort.metrics(pair) is None]
         if not left:
             raise
-        cause = find_input_error(error)
-        cohort.fail(left[0], str(cause) if cause else f"{type(error).__name__}: {error}")
+        if len(chunk) > 1:
+            _register(bundle, cohort, left[:1], options)
+        else:
+            cause = find_input_error(error)
+            cohort.fail(left[0], str(cause) if cause else f"{type(error).__name__}: {error}")
         _draw(cohort, chunk)
         return left[1:]
     _draw(cohort, chunk)
