@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.bundle import bundle_folders
-from common.bundle.folder import read_json
 from common.errors import InputError, nearest
 from common.switches import switch
 from tools.monailabel_app.refused import RefusedError
@@ -87,27 +86,16 @@ def registration_options() -> tuple[Option, ...]:
         ),
         Option("refinement", ("auto", "fast", "accurate", "off"), "fits the network's field to these two images"),
         Option("contrast", ("auto", "same", "different"), "whether both images show tissues alike, as T1 and T1 do"),
-        *_brain_options(),
+        Option("brain", ("auto", "none"), "takes the brain out of a head first"),
     )
 
 
 def overrides_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keys of ``inference.json`` that the options stand for."""
     similarity = {"auto": "auto", "same": "correlation", "different": "mind"}
-    found = {
+    return {
         "align": values["alignment"],
         "refine": values["refinement"],
         "refine_similarity": similarity[values["contrast"]],
+        "brain": values["brain"],
     }
-    if "brain" in values:
-        found["brain"] = values["brain"]
-    return found
-
-
-def _brain_options() -> tuple[Option, ...]:
-    """Brain extraction, where the bundles can do it."""
-    names = bundle_names()
-    if not names:
-        return ()
-    keys = read_json(bundle_folders()[names[0]] / "configs" / "inference.json")
-    return (Option("brain", ("auto", "none"), "cut the brain out first"),) if "brain" in keys else ()

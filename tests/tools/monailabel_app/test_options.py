@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from common.bundle.folder import find_bundle, read_json
 from tools.monailabel_app.options import (
     PROTOCOL,
     Option,
@@ -86,4 +87,6 @@ def test_overrides_are_keys_of_the_bundles(contrast: str):
     values = read_options(registration_options(), {"contrast": contrast, "alignment": "rigid", "refinement": "off"})
     overrides = overrides_of(values)
     assert overrides["align"] == "rigid" and overrides["refine"] == "off"
+    keys = read_json(find_bundle("voxelmorph") / "configs" / "inference.json")
+    assert set(overrides) <= set(keys) and overrides["brain"] == keys["brain"] == "auto"
     assert overrides["refine_similarity"] == {"auto": "auto", "same": "correlation", "different": "mind"}[contrast]
