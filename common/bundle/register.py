@@ -78,7 +78,7 @@ def register(
 
 
 def open_bundle(bundle: str | Path) -> tuple[Bundle, dict[str, Any]]:
-    """Return a bundle and the keys to override in it; for ``none`` any bundle's configuration with ``NO_NETWORK``.
+    """Return a bundle and the keys to override in it; for ``none`` MambaMorph's configuration with ``NO_NETWORK``.
 
     Raises:
         InputError: there is no such bundle, or none at all.
@@ -101,7 +101,8 @@ def _read(written: Registered, in_memory: list[str]) -> Registration:
     return Registration(
         moved=read_whole(files["moved.nii.gz"]),
         moved_label=read_whole(labels) if labels else None,
-        transform=read_transform(files["transform.h5"]),
+        # Slanted axes, which ITK's composites cannot hold, leave the field alone.
+        transform=read_transform(files.get("transform.h5", files["warp.nii.gz"])),
         inverse=read_transform(back, "moving", "fixed") if back else None,
         metrics=written.metrics | names,
     )

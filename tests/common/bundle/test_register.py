@@ -107,6 +107,16 @@ def _file(matrix: np.ndarray, folder: Path) -> Path:
     return folder / "initial.tfm"
 
 
+def test_slanted_axes_that_no_composite_holds(pair):
+    image = nib.load(pair[0])
+    slanted = image.affine.copy()
+    slanted[:3, 0] += 0.05 * slanted[:3, 1]
+    fixed = nib.Nifti1Image(np.asarray(image.dataobj), slanted)
+    result = register(fixed, pair[1], bundle="none", align="none", refine="off")
+    assert np.allclose(result.moved.affine, slanted, atol=1e-4)
+    assert result.points_to_moving([[1.0, 2, 3]]).tolist() == [[1.0, 2, 3]]
+
+
 def test_refinement_without_a_network_is_better_than_the_alignment(pair):
     plain, refined = (register(*pair, bundle="none", align="none", refine=preset) for preset in ("off", "fast"))
     assert refined.metrics["network"] == "no network" and refined.metrics["weights"] is None
