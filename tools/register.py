@@ -93,7 +93,7 @@ def register(
         spacing: mm of the network's grid; the bundle's own without it.
         refine: off, fast, accurate or auto.
         refine_similarity: auto, correlation or mind.
-        refine_start: auto, network or affine.
+        refine_start: auto, network, affine or mean.
         refine_window: radius of the correlation's windows in voxels.
         refine_smoothness: smoothing of the field in voxels, 0 to 2.
         refine_symmetric: treat both images alike.

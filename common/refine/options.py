@@ -55,7 +55,7 @@ RECIPES: dict[tuple[str, int], tuple[Stage, ...]] = {
     ("fast", 1): (*_COARSE, Stage(1, 20)),
     ("accurate", 1): (*_COARSE, Stage(1, 40)),
     ("fast", 2): (replace(_MIND, iterations=80), _REMAPPED),
-    ("accurate", 2): (_MIND, _REMAPPED, _REMAPPED),
+    ("accurate", 2): (_MIND, _REMAPPED, replace(_REMAPPED, radii=(4,))),
 }
 
 

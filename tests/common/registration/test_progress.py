@@ -1,3 +1,4 @@
+import gzip
 import io
 import os
 import subprocess
@@ -32,8 +33,9 @@ def test_a_long_run_draws_every_stage(tmp_path, capsys):
 
 def test_an_error_still_ends_the_run(tmp_path):
     make_image(tmp_path / "f.nii")
-    (tmp_path / "m.nii").write_bytes((tmp_path / "f.nii").read_bytes()[:900])  # the header is whole
-    pair = {"fixed": str(tmp_path / "f.nii"), "moving": str(tmp_path / "m.nii")}
+    packed = gzip.compress((tmp_path / "f.nii").read_bytes())
+    (tmp_path / "m.nii.gz").write_bytes(packed[: len(packed) // 2])  # the header is whole, and its size is no secret
+    pair = {"fixed": str(tmp_path / "f.nii"), "moving": str(tmp_path / "m.nii.gz")}
     with pytest.raises(Exception, match="applying transform") as caught:
         register(tmp_path / "out", WavyNetwork(), pair, [StageProgress()])
     cause = find_input_error(caught.value)
