@@ -83,7 +83,7 @@ def kinds(folder: Path) -> dict[str, tuple[int, set[int], Request]]:
         "name that leads out": (5, {400}, lambda s, n: s.request("GET", "/datastore/image", params={"image": ".."})),
         "file that is no image": (3, {422}, lambda s, n: _upload(s, "bad", faults["text"])),
         "file cut short": (3, {422}, lambda s, n: _upload(s, "bad", faults["cut"])),
-        "file that claims to be huge": (2, {413}, lambda s, n: _upload(s, "bad", faults["huge"])),
+        "file that claims to be huge": (2, {422}, lambda s, n: _upload(s, "bad", faults["huge"])),
         "address that is none": (2, {404}, lambda s, n: s.request("GET", "/nothing")),
     }  # fmt: skip
 

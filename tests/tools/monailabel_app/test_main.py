@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.common.registration.phantom import make_image
 from tests.house import ROOT
 from tests.tools.monailabel_app.serving import QUICK, make_studies, same_place
 from tools.monailabel_app.refused import RefusedError
@@ -61,3 +62,12 @@ def test_a_series_is_fetched_as_nifti(tmp_path: Path):
     made, series = read_volume(file, "image"), read_volume(studies.image("1.2.840.series"), "image")
     assert np.array_equal(made.voxels, series.voxels) and np.allclose(made.affine, series.affine, atol=1e-5)
     assert made.voxels.dtype == np.int16
+
+
+def test_an_image_of_too_many_voxels_is_refused(tmp_path: Path, monkeypatch):
+    from tools.monailabel_app import studies
+
+    monkeypatch.setattr(studies, "LARGEST", 26 * 29 * 23 - 1)
+    with pytest.raises(RefusedError, match="expected at most 17341 voxels, got 26x29x23") as raised:
+        studies.check_image(make_image(tmp_path / "a.nii.gz"))
+    assert raised.value.status == 413

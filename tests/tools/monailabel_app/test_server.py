@@ -70,7 +70,7 @@ def test_parameters_that_are_no_object(server: Serving, params: str):
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"), [("empty", 422), ("text", 422), ("cut", 422), ("flat", 422), ("huge", 413)]
+    ("kind", "status"), [("empty", 422), ("text", 422), ("cut", 422), ("flat", 422), ("huge", 422)]
 )
 @pytest.mark.parametrize("place", ["infer", "datastore", "session"])
 def test_files_that_are_no_images(server: Serving, tmp_path: Path, place: str, kind: str, status: int):
