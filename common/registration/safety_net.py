@@ -27,7 +27,12 @@ from common.switches import reads_switches
 logger = logging.getLogger(__name__)
 
 NETWORK, ALIGNMENT = "the network's field", "the alignment alone"
-REFINED = {"network": "the network's field, refined", "affine": "the alignment, refined"}
+#: By the start that the refinement took.
+REFINED = {
+    "network": "the network's field, refined",
+    "affine": "the alignment, refined",
+    "mean": "the alignment and the network's field half-way, refined",
+}
 
 
 @reads_switches
@@ -112,7 +117,7 @@ class _Judge:
         if result_of(data) == ALIGNMENT:
             return [], figures
         flags = similarity_flags(self._start, result, self._contrasts) + deformation_flags(figures["deformation"])
-        if result_of(data) in (NETWORK, REFINED["network"]):
+        if result_of(data) not in (ALIGNMENT, REFINED["affine"]):  # the network had a say
             flags += contrast_flag(self._correlation)
         return flags, figures
 

@@ -6,6 +6,7 @@ import torch
 from monai.data import MetaTensor
 
 from common.refine import Options, Pair, refine
+from common.refine.options import STARTS
 from common.registration import KeepBetterd, RefineFieldd
 from common.registration.clock import stage
 from tests.common.registration.test_refinement import blobs
@@ -130,3 +131,11 @@ def test_a_refinement_from_the_alignment_is_not_tried_twice(data):
     out = net()({**data, "pred": -4 * good_field(), "refinement": record})
     assert out["fallback"]["to"] == "the alignment alone"
     assert [one["result"] for one in out["fallback"]["rejected"]] == ["the alignment, refined"]
+
+
+@pytest.mark.parametrize("start", [start for start in STARTS if start != "auto"])
+def test_every_start_of_a_refinement_is_judged(data, start):
+    given = {**data, "pred": good_field()}
+    refined = RefineFieldd("fast", similarity="correlation", start=start)(given)
+    assert refined["refinement"]["start"] == start
+    assert "fallback" not in net()(refined)
