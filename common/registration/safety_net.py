@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import torch
@@ -61,11 +61,11 @@ class KeepBetterd(Transform):
             flags, figures = judge.field(out)
         rejected: list[dict[str, Any]] = []
         if not self.keep and not out.get("identical_inputs"):
-            for other in self._others(out, flags):
+            for better in self._others(out, flags):
                 if not _serious(flags):
                     break
                 rejected.append({"result": result_of(out), "flags": [flag.as_dict() for flag in flags]})
-                out = other
+                out = better()
                 with stage(out, "check"):
                     flags, figures = judge.field(out)
         if rejected:
@@ -76,14 +76,18 @@ class KeepBetterd(Transform):
         _say(out)
         return out
 
-    def _others(self, data: dict[Hashable, Any], flags: list[Flag]) -> Iterator[dict[Hashable, Any]]:
-        """What may take the place of ``pred``, the best first; nothing is computed before it is asked for."""
+    def _others(self, data: dict[Hashable, Any], flags: list[Flag]) -> list[Callable[[], dict[Hashable, Any]]]:
+        """What may take the place of ``pred``, the best first; nothing is computed before it is called."""
         unrelated = any(flag.flag == "unrelated" for flag in flags)
-        if not unrelated and result_of(data) != REFINED["affine"]:
-            yield self.refinement.from_alignment(data)
-        yield {key: value for key, value in data.items() if key != "refinement"} | {
-            "pred": torch.zeros_like(torch.as_tensor(data["pred"]))
-        }
+        if unrelated or result_of(data) == REFINED["affine"]:
+            return [lambda: _alignment(data)]
+        return [lambda: self.refinement.from_alignment(data), lambda: _alignment(data)]
+
+
+def _alignment(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+    """The dictionary with the alignment alone."""
+    nothing = torch.zeros_like(torch.as_tensor(data["pred"]))
+    return {key: value for key, value in data.items() if key != "refinement"} | {"pred": nothing}
 
 
 def result_of(data: Mapping[Hashable, Any]) -> str:

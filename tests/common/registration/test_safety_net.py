@@ -52,7 +52,9 @@ def net(keep: bool | str = False) -> KeepBetterd:
     return KeepBetterd(RefineFieldd("off", similarity="correlation"), keep)
 
 
-def test_a_good_field_stays(data):
+def test_a_good_field_stays(data, monkeypatch):
+    """And nothing is refined for it."""
+    monkeypatch.setattr(RefineFieldd, "from_alignment", None)
     out = net()({**data, "pred": good_field()})
     assert torch.equal(out["pred"], good_field())
     assert kinds(out) == [] and "fallback" not in out

@@ -195,7 +195,9 @@ def test_a_version_that_not_every_python_can_install(bundle, monkeypatch):
     monkeypatch.setattr("importlib.metadata.metadata", lambda name: about if name == "numpy" else {"Version": "0"})
     _, findings = command.read_and_check(bundle)
     (finding,) = [finding for finding in findings if finding.key == "numpy_version"]
-    assert "expected a version for Python 3.10, 3.11, 3.12, 3.13, got 2.2.6, which 3.10 cannot install" in finding.reason
+    assert (
+        "expected a version for Python 3.10, 3.11, 3.12, 3.13, got 2.2.6, which 3.10 cannot install" in finding.reason
+    )
 
 
 def nan(weights):
