@@ -74,7 +74,8 @@ def test_every_bundle_registers_alone(bundle, pair, tmp_path):
     assert metrics["passes"] == read(bundle / "configs" / "inference.json")["passes"]
     assert metrics["weights"]["file"] == str(alone / "models" / "model.pt")
     assert "written to" in done.stdout and "Traceback" not in done.stderr
-    assert {"alignment", "refinement"} <= metrics.keys() or fewer
+    # Every step ran; what the refinement made may have given way to the alignment, which is said then.
+    assert fewer or ("alignment" in metrics and not {"refinement", "fallback"}.isdisjoint(metrics))
 
 
 @pytest.mark.parametrize("files", OTHERS, ids="+".join)
