@@ -66,7 +66,7 @@ class Options:
     Attributes:
         preset: ``off`` returns the start; ``fast``, ``accurate``; ``auto`` is ``accurate``.
         similarity: ``correlation`` (LNCC) for one contrast, ``mind`` for two, then the conditional mean.
-        start: ``network`` for the field given, ``affine`` for the alignment alone, ``mean`` for half-way between the
+        start: ``network`` for the field given, ``affine`` for the alignment alone, ``mean`` for the middle of the
             field given and the alignment refined on the coarse levels.
         window: radius of the correlation's windows in voxels.
         smoothness: standard deviation, in voxels, of the smoothing of the field after each step; 0 to 2.

@@ -24,13 +24,13 @@ from common.spatial import invert
 
 #: By how much the similarity from the network's field has to be larger for it to be the start.
 MARGIN = 0.005
-#: Share of the similarity gained by refining the alignment from which on a network's field, of two contrasts, counts as
-#: another opinion of the same pair.
-LIKE = 0.5
+#: Between these shares of the similarity that refining the alignment gains, a network's field gets a say that rises
+#: from none to half. Two contrasts only.
+HEARD, EQUAL = 0.5, 0.6
 STARTS_IN_WORDS = {
     "affine": "the alignment alone",
     "network": "the network field",
-    "mean": "half-way between the network's field and the refined alignment",
+    "mean": "between the refined alignment and the network's field",
 }
 #: Least determinant of each half of a symmetric run, so that the halves joined stay far from a fold.
 SYMMETRIC_FLOOR = 0.15
@@ -52,6 +52,15 @@ class Refined:
     record: Record
     inverse: Tensor | None = None
     inverse_residual: Tensor | None = None
+
+
+def weight_of(share: float) -> float:
+    """The say of a network's field that brings this share of the refined alignment's gain in similarity.
+
+    >>> [round(weight_of(share), 2) for share in (-1.0, 0.5, 0.56, 0.7)]
+    [0.0, 0.0, 0.3, 0.5]
+    """
+    return 0.5 * min(max((share - HEARD) / (EQUAL - HEARD), 0.0), 1.0)
 
 
 def descent_of(level: Level) -> Half:
@@ -187,25 +196,26 @@ class _Refinement:
         return name, ends[name][1]
 
     def _mean(self, candidates: dict[str, Tensor], coarse: tuple[Stage, ...]) -> tuple[str, Tensor | None]:
-        """Refine the alignment on the coarse levels, and go half-way to the network's field if that fits as well.
+        """Refine the alignment on the coarse levels, and go towards the network's field as far as that fits as well.
 
         Two fields of one pair that were found by other means err in other places: half-way between them both errors
-        are smaller. Where the network's field fits better than what was refined, the refinement starts from it anew.
+        are smaller, if they are alike. Where the network's field fits better, the refinement starts from it anew.
         """
         change, refined = self._coarse(coarse, candidates["affine"])
         alone, network = (self._similarity(coarse[-1], candidates[name]) for name in ("affine", "network"))
         share = (network - alone) / max(refined - alone, 1e-9)
+        say = 0.5 if self._options.start == "mean" else weight_of(share)
         self._record.reasons.append(
             f"at {coarse[-1].factor} voxels the network's field brings {100 * share:.0f} % of the similarity that "
-            f"refining the alignment does (limit {100 * LIKE:.0f} %)"
+            f"refining the alignment does, and gets {100 * say:.0f} % of the say"
         )
-        if self._options.start == "mean" or LIKE <= share <= 1:
-            candidates["mean"] = candidates["network"] / 2
-            return "mean", None if change is None else change / 2
-        if share < LIKE:
+        if self._options.start != "mean" and share > 1:
+            self._record.levels = []
+            return "network", self._coarse(coarse, candidates["network"])[0]
+        if say == 0:
             return "affine", change
-        self._record.levels = []
-        return "network", self._coarse(coarse, candidates["network"])[0]
+        candidates["mean"] = candidates["network"] * say
+        return "mean", None if change is None else change * (1 - say)
 
     def _coarse(self, stages: tuple[Stage, ...], start: Tensor) -> tuple[Tensor | None, float]:
         """Run stages from a start; return the change and the similarity at the end."""

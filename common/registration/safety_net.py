@@ -31,7 +31,7 @@ NETWORK, ALIGNMENT = "the network's field", "the alignment alone"
 REFINED = {
     "network": "the network's field, refined",
     "affine": "the alignment, refined",
-    "mean": "the alignment and the network's field half-way, refined",
+    "mean": "the alignment and the network's field, refined together",
 }
 
 

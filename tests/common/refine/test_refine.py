@@ -65,13 +65,13 @@ def test_start(one_contrast, asked, amplitude, expected):
 
 
 @pytest.mark.parametrize(("amplitude", "expected"), [(0.8, "mean"), (-2, "affine"), (0, "affine")])
-def test_a_network_that_agrees_with_the_refined_alignment_meets_it_half_way(amplitude, expected):
+def test_a_network_that_fits_as_well_as_the_refined_alignment_has_a_say(amplitude, expected):
     """Two contrasts: another opinion of the same pair counts, one that leads elsewhere or nowhere does not."""
     moving, fixed, label, fixed_label, _ = pair_of(values=(0.0, 0.4, 0.9, 0.6))
     alone = refine(Pair(moving, fixed), options=Options("fast"))
     refined = refine(Pair(moving, fixed), amplitude * alone.ddf, Options("fast"))
     assert refined.record.start == expected
-    assert "of the similarity that refining the alignment does (limit 50 %)" in refined.record.reasons[-1]
+    assert "of the similarity that refining the alignment does, and gets" in refined.record.reasons[-1]
     assert refined.record.smallest_determinant > 0
     assert overlap(refined.ddf, label, fixed_label) > 0.85
 
@@ -79,7 +79,8 @@ def test_a_network_that_agrees_with_the_refined_alignment_meets_it_half_way(ampl
 def test_the_mean_can_be_asked_for(one_contrast):
     refined = refine(Pair(*one_contrast[:2]), truth(), Options("fast", start="mean"))
     assert refined.record.start == "mean"
-    assert refined.record.reasons[-1].startswith("start: half-way between the network's field and the refined")
+    assert refined.record.reasons[-1].startswith("start: between the refined alignment and the network's field; ")
+    assert refined.record.reasons[-1].endswith("and gets 50 % of the say")
 
 
 def test_a_folding_start_becomes_one_to_one(one_contrast):
