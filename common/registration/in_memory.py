@@ -1,4 +1,4 @@
-"""Between images in memory and the files that the pipeline reads: nibabel's, SimpleITK's, ITK's and MONAI's."""
+"""From images in memory to the files that the pipeline reads: nibabel's, SimpleITK's, ITK's and MONAI's."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from common.errors import InputError
 from common.geometry import swap_ras_lps
 from common.geometry.affines import Array
+from common.images import read_volume, save_volume
 from common.images.volumes import nifti_image
 from common.registration.applying import stored_type
 from common.registration.simple_itk import grid_of_image
@@ -31,7 +32,7 @@ def image_file(image: Any, role: str, folder: Path) -> str:
         return str(Path(image).expanduser().absolute())
     voxels, affine = voxels_of(image, role)
     path = folder / f"{role}.nii"
-    nib.save(nifti_image(voxels.astype(stored_type(voxels), copy=False), affine), path)
+    save_volume(voxels, affine, path, stored_type(voxels))
     return str(path)
 
 
@@ -66,5 +67,5 @@ def voxels_of(image: Any, role: str) -> tuple[NDArray, Array]:
 
 def read_whole(path: str | Path) -> nib.Nifti1Image:
     """A NIfTI file as an image in memory that needs the file no more."""
-    image: Any = nib.load(path)
-    return nifti_image(np.asarray(image.dataobj), image.affine)
+    volume = read_volume(path, "result")
+    return nifti_image(volume.voxels, volume.affine)

@@ -64,6 +64,8 @@ def test_fifty_kills(bundles):
     print(f"{at_work} of 50 kills met a process at work")
     download("tiny==0.10.0")
     whole(bundles, {"0.10.0"})
+    with install.changing(bundles):  # the next change clears up, whatever was there before it
+        pass
     assert sorted(path.name for path in (bundles / install.STAGING).iterdir()) == ["lock"]
 
 
