@@ -24,7 +24,7 @@ class RefineFieldd(Transform):
     Args:
         preset: ``off`` leaves the network's field as it is; ``fast``, ``accurate`` or ``auto``.
         similarity: see ``common.refine.Options``, as the rest.
-        start: ``auto``, ``network`` or ``affine``.
+        start: ``auto``, ``network``, ``affine`` or ``mean``.
         window: radius of the correlation's windows, voxels; ``None`` is the recipe's.
         smoothness: standard deviation of the field's smoothing, voxels; ``None`` is the recipe's.
         symmetric: treat both images alike.
