@@ -202,7 +202,11 @@ class _Refinement:
         are smaller, if they are alike. Where the network's field fits better, the refinement starts from it anew.
         """
         change, refined = self._coarse(coarse, candidates["affine"])
-        alone, network = (self._similarity(coarse[-1], candidates[name]) for name in ("affine", "network"))
+        network = self._similarity(coarse[-1], candidates["network"])
+        if len(coarse) == 1:  # the level began with the alignment, and to build it again takes seconds
+            alone = self._record.levels[0].similarity[0]
+        else:
+            alone = self._similarity(coarse[-1], candidates["affine"])
         share = (network - alone) / max(refined - alone, 1e-9)
         say = 0.5 if self._options.start == "mean" else weight_of(share)
         self._record.reasons.append(

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,6 @@ class PairDataset(Dataset):
         data: a dictionary of paths a pair, see ``registration_pairs``.
         transform: reads a pair.
     """
-
-    def __init__(self, data: Sequence[Mapping[str, Any]], transform: Callable | None = None) -> None:
-        super().__init__(data, transform)
 
     def _transform(self, index: int) -> Any:
         try:

@@ -1,5 +1,6 @@
 """The tasks that MONAI Label offers its clients: their names, their options, and the work that they ask for."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,9 @@ class RegistrationTask(InferTask):
         }
         return done["file"], told
 
+    @abstractmethod
     def work(self, request: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, str]]:
         """Name of the work, its own arguments, and what a client calls the paths among them."""
-        raise NotImplementedError
 
 
 class Segmentation(RegistrationTask):
