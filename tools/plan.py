@@ -15,6 +15,7 @@ from common.machine import processor
 from common.registration.grids import grid_of
 from common.registration.masks import mask_writers
 from common.registration.outputs import AFFINE_FILE, OUTPUTS, outputs_of
+from common.registration.points import points_file_of
 from common.registration.quality_figures import contrasts, regions_of
 from common.spatial.passes import passes_of
 from common.switches import switch
@@ -110,6 +111,7 @@ def _costs(prepared: Mapping[str, Any], name: str, passes: Sequence[int], preset
 
 def _files(prepared: Mapping[Any, Any], outputs: Any, report: bool) -> list[str]:
     names = ["moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz"]
-    names += ["moved_label.nii.gz"] * ("moving_label" in prepared) + [OUTPUTS[name] for name in outputs_of(outputs)]
+    names += ["moved_label.nii.gz"] * ("moving_label" in prepared)
+    names += [name for name in [points_file_of(prepared)] if name] + [OUTPUTS[name] for name in outputs_of(outputs)]
     names += [*mask_writers(prepared), *[AFFINE_FILE] * ("alignment" in prepared)]
     return [*names, *["report.html", "report.png"] * report, "metrics.json"]

@@ -15,6 +15,9 @@ def register(
     moving_mask: str | None = None,
     fixed_exclude: str | None = None,
     moving_exclude: str | None = None,
+    points: str | None = None,
+    fixed_points: str | None = None,
+    moving_points: str | None = None,
     brain: str = "auto",
     true_field: str | None = None,
     align: str = "auto",
@@ -46,7 +49,7 @@ def register(
     refined on the two images themselves, and judged: what is worse than the alignment alone gives way to it, with a
     word. Orientation, spacing, size and type of the two images may differ in any way. Results are moved.nii.gz on the
     fixed image's grid, warp.nii.gz, transform.h5, affine.mat, jacobian.nii.gz, metrics.json, and moved_label.nii.gz
-    where there are labels.
+    and moved_points where there are labels and points.
 
     Transforms:
         Every transform maps points of the fixed image to the moving one, as in ITK, ANTs and Slicer: moved(x) =
@@ -67,6 +70,7 @@ def register(
         - register --fixed t1.nii.gz --moving ct.nii.gz --output_dir result --plan
         - register --fixed atlas.nii.gz --moving t1.nii.gz --output_dir result --bundle none
         - register --fixed a.nii.gz --moving b.nii.gz --output_dir result --align none --initial ants0GenericAffine.mat
+        - register --fixed a.nii.gz --moving b.nii.gz --output_dir result --points marks_in_b.csv
         - register --fixed a.nii.gz --moving b.nii.gz --output_dir result --outputs transform,inverse --device cpu
 
     References:
@@ -84,6 +88,9 @@ def register(
         moving_mask: brain mask of the moving image.
         fixed_exclude: mask of what is not to count in the fixed image, such as a lesion.
         moving_exclude: the same of the moving image.
+        points: points of the moving image, .csv (x,y,z in LPS mm) or .mrk.json, to bring to the fixed one.
+        fixed_points: the same points in the fixed image, in the same order, for their distance before and after.
+        moving_points: the same as points.
         brain: auto takes the brain out of a head with its skull; none leaves every image as it is.
         true_field: displacement field that is known to be right, for its distance.
         align: auto, rigid, affine or none.
@@ -115,14 +122,18 @@ def register(
     given: dict[str, Any] = {key: value for key, value in locals().items() if value is not None}
     own = ("bundle", "output_dir", "plan", "threads")
     options = {key: value for key, value in given.items() if key not in own}
-    pair = {key: options.pop(key) for key in ("fixed", "moving")}
     if "," in window:
         options["window"] = [word.strip(" []()") for word in window.split(",")]
 
     import torch
 
     from common.bundle import open_bundle
+    from common.registration.keys import PATH_KEYS
 
+    # As names of files: a configuration would take a leading $, % or @ for its own.
+    pair = {key: options.pop(key) for key in PATH_KEYS if key in options}
+    if points is not None:
+        pair.setdefault("moving_points", options.pop("points"))
     if threads is not None:
         torch.set_num_threads(threads)
     opened, base = open_bundle(bundle)

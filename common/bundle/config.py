@@ -74,6 +74,8 @@ def pairs_of(
     datalist: str | Path | Sequence[Mapping[str, Any]] | None = None,
     fixed_label: str | None = None,
     moving_label: str | None = None,
+    fixed_points: str | None = None,
+    moving_points: str | None = None,
     true_field: str | None = None,
     initial: str | None = None,
     fixed_mask: str | None = None,
@@ -87,6 +89,7 @@ def pairs_of(
     """Pairs of a run, see ``registration_pairs``; the sample pair, with a word, where none is named."""
     further: dict[str, Any] = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
     further |= {"fixed_mask": fixed_mask, "moving_mask": moving_mask}
+    further |= {"fixed_points": fixed_points, "moving_points": moving_points}
     further |= {"fixed_exclude": fixed_exclude, "moving_exclude": moving_exclude}
     if datalist is None and not any((fixed, moving, *further.values())):
         logger.warning("no images are named: the sample pair is registered (give --fixed and --moving, or --datalist)")

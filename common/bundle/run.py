@@ -81,7 +81,8 @@ class Bundle:
         Args:
             pairs: one pair, whose files lie in ``output_dir`` itself, or a list of pairs, a subfolder each. A pair is a
                 dictionary of paths: ``fixed``, ``moving``, perhaps ``fixed_label``, ``moving_label``, ``fixed_mask``,
-                ``moving_mask``, ``fixed_exclude``, ``moving_exclude``, ``true_field`` and, in a list, ``name``.
+                ``moving_mask``, ``fixed_exclude``, ``moving_exclude``, ``fixed_points``, ``moving_points``,
+                ``true_field`` and, in a list, ``name``.
             output_dir: where to.
             overrides: keys of ``inference.json``, such as ``passes=[2]``, ``device="cpu"``, ``amp=True``,
                 ``console=True`` (progress and a summary are printed).

@@ -53,6 +53,10 @@ RUN = {
     "tre_mm": Score(
         "distance between the field and the true field at every voxel; before: no field", "mm", FOREGROUND, "lower"
     ),
+    "points_mm": Score(
+        "distance between the fixed points, brought to the moving image, and the moving points; before: no transform",
+        "mm", better="lower",
+    ),
     "dice": Score(
         "dice_nearest of every label, and its mean over the labels that are in either map; before: no field",
         "1", better="higher",

@@ -1,4 +1,4 @@
-"""From images in memory to the files that the pipeline reads: nibabel's, SimpleITK's, ITK's and MONAI's."""
+"""From images and points in memory to the files that the pipeline reads: nibabel's, SimpleITK's, ITK's and MONAI's."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from common.errors import InputError
 from common.geometry import swap_ras_lps
 from common.geometry.affines import Array
+from common.geometry.transforms import ras_lps_points
 from common.images import read_volume, save_volume
 from common.images.volumes import nifti_image
 from common.registration.applying import stored_type
@@ -33,6 +34,27 @@ def image_file(image: Any, role: str, folder: Path) -> str:
     voxels, affine = voxels_of(image, role)
     path = folder / f"{role}.nii"
     save_volume(voxels, affine, path, stored_type(voxels))
+    return str(path)
+
+
+def points_file(points: Any, role: str, folder: Path) -> str:
+    """Return the path of points: their own, or that of a CSV file in ``folder`` that is written here.
+
+    Args:
+        points: a path, or (N, 3) in RAS millimetres.
+        role: name of the file, and what errors call it.
+        folder: where to write.
+
+    Raises:
+        InputError: neither.
+    """
+    if isinstance(points, (str, Path)):
+        return str(Path(points).expanduser().absolute())
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise InputError(f"{role}: expected a file or an array (N, 3) in RAS millimetres, got {array.shape}")
+    path = folder / f"{role}.csv"
+    np.savetxt(path, ras_lps_points(array), fmt="%.17g", delimiter=",", header="x,y,z", comments="")
     return str(path)
 
 

@@ -34,6 +34,8 @@ KEYS = {
     "brain_figures": Key("what was stripped and how, as JSON text", "ExtractBraind", "saver"),
     "fixed_keypoints": Key("path of points, voxel indices of fixed", "user", "scorer"),
     "moving_keypoints": Key("path of the points that belong to them, voxel indices of moving", "user", "scorer"),
+    "fixed_points": Key("path of points of fixed that belong to moving_points, world mm", "user", "saver"),
+    "moving_points": Key("path of points of moving to bring along, world mm", "user", "saver"),
     "true_field": Key("path of an ITK displacement field on any grid, LPS mm", "user", "saver"),
     "initial": Key("path of a linear transform, fixed to moving; optional", "user", "AlignPaird"),
     "name": Key("text: folder of the results, the pair's name in tables", "user, registration_pairs", "saver, scorer"),
@@ -81,5 +83,7 @@ LABEL_KEYS = ("fixed_label", "moving_label")
 MASK_KEYS = ("fixed_mask", "moving_mask", "fixed_exclude", "moving_exclude")
 #: Optional keys that hold paths of points, as Learn2Reg calls them.
 KEYPOINT_KEYS = ("fixed_keypoints", "moving_keypoints")
+#: Optional keys that hold paths of points in the world: ANTs' CSV, 3D Slicer's markups.
+POINT_KEYS = ("fixed_points", "moving_points")
 #: Keys that hold paths when a pair is listed.
-PATH_KEYS = ("fixed", "moving", *LABEL_KEYS, *MASK_KEYS, *KEYPOINT_KEYS, "true_field", "initial")
+PATH_KEYS = ("fixed", "moving", *LABEL_KEYS, *MASK_KEYS, *KEYPOINT_KEYS, *POINT_KEYS, "true_field", "initial")

@@ -19,9 +19,12 @@ OUTPUTS = {
 }
 #: Written where there was an alignment.
 AFFINE_FILE = "affine.mat"
+#: Moving points that were brought along keep their format.
+MOVED_POINTS = "moved_points"
 #: Every file that one pair can have; the last one says that the others are complete.
 RESULT_FILES = (
     *("moved.nii.gz", "warp.nii.gz", "jacobian.nii.gz", "moved_label.nii.gz"),
+    *(f"{MOVED_POINTS}.csv", f"{MOVED_POINTS}.mrk.json"),
     *("fixed_brain_mask.nii.gz", "moving_brain_mask.nii.gz"),
     *(*OUTPUTS.values(), AFFINE_FILE, "report.html", "report.png", "metrics.json"),
 )

@@ -12,6 +12,7 @@ from common.images import read_field, read_header
 from common.registration.keys import LABEL_KEYS, MASK_KEYS, PATH_KEYS
 from common.registration.many import unfinished
 from common.registration.outputs import check_outputs
+from common.registration.points import read_points
 from common.registration.transform_files import read_affine
 from common.registration.validate import check_headers
 from common.switches import path_as_written
@@ -30,6 +31,8 @@ def registration_pairs(
     moving_mask: str | None = None,
     fixed_exclude: str | None = None,
     moving_exclude: str | None = None,
+    fixed_points: str | None = None,
+    moving_points: str | None = None,
     true_field: str | None = None,
     initial: str | None = None,
     section: str | None = None,
@@ -54,6 +57,8 @@ def registration_pairs(
         moving_mask: brain mask of the moving image.
         fixed_exclude: mask of what is not to count of the fixed image, such as a lesion.
         moving_exclude: the same of the moving image.
+        fixed_points: points of the fixed image, one for each of ``moving_points``, for their distance.
+        moving_points: points of the moving image, which are moved along.
         true_field: ITK displacement field that is known to be right, optional.
         initial: linear transform to start the alignment from, optional.
         section: the datalist's section; the first one with pairs without it.
@@ -76,6 +81,7 @@ def registration_pairs(
         pairs = listed_pairs(datalist, section)
     elif fixed and moving:
         further = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
+        further |= {"fixed_points": fixed_points, "moving_points": moving_points}
         masks = dict(zip(MASK_KEYS, (fixed_mask, moving_mask, fixed_exclude, moving_exclude), strict=True))
         pairs = [_with_paths({"fixed": fixed, "moving": moving, "initial": initial, **further, **masks}, Path.cwd())]
     elif not (required or fixed or moving):
@@ -123,6 +129,7 @@ def check_pair_files(pair: Mapping[str, str], require_overlap: bool = True) -> N
         read_affine(pair["initial"])
     elif require_overlap:
         check_headers(headers["fixed"], headers["moving"])
+    read_points(pair)
     if "true_field" in pair:
         read_field(pair["true_field"])
 

@@ -27,6 +27,7 @@ class Registration:
     Attributes:
         moved: the moving image on the fixed image's grid.
         moved_label: the moving image's labels there, where there are some.
+        moved_points: the moving image's points in the fixed one, (N, 3) RAS millimetres, where some were given.
         transform: points of the fixed image to the moving one, RAS millimetres: field, then affine.
         inverse: the other way, where it was asked for; ``metrics["transforms"]["inverse_residual"]`` is what it misses.
         metrics: what ``metrics.json`` holds.
@@ -34,6 +35,7 @@ class Registration:
 
     moved: nib.Nifti1Image
     moved_label: nib.Nifti1Image | None
+    moved_points: Array | None
     transform: Transform
     inverse: Transform | None
     metrics: dict[str, Any]

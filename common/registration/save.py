@@ -30,6 +30,7 @@ from common.registration.measures import (
     similarity,
 )
 from common.registration.outputs import RESULT_FILES, check_outputs, outputs_of, result_folder
+from common.registration.points import bring_points
 from common.registration.transform_outputs import Writer, field_spacing_of, stored_transform
 from common.switches import path_as_written
 from common.writing import check_writable, json_text, write_together
@@ -43,8 +44,9 @@ PACKAGES = (
 class SaveRegistrationd(Transform):
     """Write ``moved.nii.gz``, ``warp.nii.gz``, ``jacobian.nii.gz``, the files that ``outputs`` names, ``metrics.json``.
 
-    Besides ``moved_label.nii.gz`` where there are labels and ``affine.mat`` where there was an alignment. All files
-    appear at once, at the end; ``metrics.json`` last. Needs what ``ToFixedGridd`` adds. Optional keys:
+    Besides ``moved_label.nii.gz`` where there are labels, ``moved_points.csv`` or ``moved_points.mrk.json`` where there
+    are points, and ``affine.mat`` where there was an alignment. All files appear at once, at the end; ``metrics.json``
+    last. Needs what ``ToFixedGridd`` adds. Optional keys:
     ``name`` (a subfolder of ``output_dir`` for this pair), ``fixed_label`` and ``moving_label`` (Dice), ``true_field``
     (path of an ITK displacement field: error in millimetres).
 
@@ -85,11 +87,13 @@ class SaveRegistrationd(Transform):
             metrics = self._metrics(out, jacobian)
         with stage(out, "transforms"):
             stored = stored_transform(out, self.outputs, self.field_spacing)
+            moved_points, figures_of_points = bring_points(out, stored.whole)
+            metrics |= figures_of_points
             if figures := stored.figures():
                 metrics["transforms"] = figures
         files = write_together(
             result_folder(self.output_dir, out),
-            self._writers(out, jacobian, metrics, stored.writers()),
+            self._writers(out, jacobian, metrics, stored.writers() | moved_points),
             owned=RESULT_FILES,
         )
         out["metrics"], out["output_files"] = metrics, [str(path) for path in files]

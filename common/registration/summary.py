@@ -76,6 +76,9 @@ def _before_and_after(metrics: Mapping[str, Any]) -> list[str]:
     if "dice" in metrics:
         rows.append(("mean Dice", *(metrics["dice"][when]["mean"] for when in ("before", "after"))))
     lines = ["  " + ", ".join(f"{name} {before:.3f} to {after:.3f}" for name, before, after in rows)]
+    if "before" in metrics.get("points_mm", {}):
+        before, after = (metrics["points_mm"][when]["mean"] for when in ("before", "after"))
+        lines.append(f"  distance of the points: mean {before:.2f} to {after:.2f} mm")
     if "tre_mm" in metrics:
         before, after = (metrics["tre_mm"][when]["mean"] for when in ("before", "after"))
         lines.append(f"  distance to the true field: mean {before:.2f} to {after:.2f} mm")

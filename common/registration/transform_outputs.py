@@ -90,13 +90,18 @@ class StoredTransform:
             "transform": lambda path: write_transform(self._chain(self._thin[0]), path),
             "inverse": lambda path: write_transform(self._back[0], path),
             "inverse_warp": lambda path: save_field(self._back_field.ddf, moving.affine, path),
-            "disp": lambda path: save_disp(to_field(self._chain(self.field), fixed).ddf, fixed, moving.affine, path),
+            "disp": lambda path: save_disp(to_field(self.whole, fixed).ddf, fixed, moving.affine, path),
             "inverse_disp": lambda path: save_disp(self._back_field.ddf, moving, fixed.affine, path),
         }
         writers = {OUTPUTS[name]: known[name] for name in self.names}
         if (affine := self.affine) is not None:
             writers[AFFINE_FILE] = lambda path: write_transform(affine, path)
         return writers
+
+    @property
+    def whole(self) -> Transform:
+        """Field, then affine, none of it thinned."""
+        return self._chain(self.field)
 
     def _chain(self, field: DisplacementField) -> Transform:
         return compose(field, *([self.affine] if self.affine else []))

@@ -62,7 +62,8 @@ def test_help_has_its_pages_below_the_options():
 def test_a_run_writes_what_the_plan_says(call, pair, tmp_path):
     bundle, out = write_bundle(tmp_path / "bundle", 1), tmp_path / "out"
     words = ["--fixed", pair[0], "--moving", pair[1], "--output_dir", out, "--bundle", bundle, "--device", "cpu"]
-    words += ["--align", "none", "--refine", "off", "--outputs", "transform,disp"]
+    (tmp_path / "marks.csv").write_text("x,y,z\n0,-30,35\n")
+    words += ["--align", "none", "--refine", "off", "--outputs", "transform,disp", "--points", tmp_path / "marks.csv"]
     code, printed, _ = call(*words, "--plan")
     assert code == 0 and not out.exists()
     lines = printed.splitlines()
@@ -76,6 +77,7 @@ def test_a_run_writes_what_the_plan_says(call, pair, tmp_path):
     assert code == 0 and "written to" in printed
     assert {path.name for path in out.iterdir()} == set(named)
     assert json.loads((out / "metrics.json").read_text())["network"] == "MambaMorph"
+    assert "moved_points.csv" in named and (out / "moved_points.csv").read_text().startswith("x,y,z\n")
 
 
 @pytest.mark.parametrize(

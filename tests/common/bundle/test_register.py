@@ -90,6 +90,19 @@ def test_labels_points_inverse_and_further_images(pair, bundle):
     assert result.metrics["transforms"]["inverse_residual"]["max_mm"] < 1
 
 
+def test_points_in_memory_and_their_distance(pair):
+    fixed = np.array([[0.0, 30, 35], [5, 25, 40]])
+    shift = np.eye(4)
+    shift[:3, 3] = (1.5, -2, 1)
+    options = {"bundle": "none", "align": "none", "refine": "off", "initial": shift}
+    result = register(*pair, points=fixed + shift[:3, 3] + np.array([0, 0, 1]), fixed_points=fixed, **options)
+    assert np.allclose(result.moved_points, fixed + np.array([0, 0, 1]), atol=1e-5)
+    assert result.metrics["points_mm"]["before"]["mean"] == pytest.approx(np.linalg.norm([1.5, -2, 2]))
+    assert result.metrics["points_mm"]["after"]["max"] == pytest.approx(1)
+    with pytest.raises(InputError, match=r"moving_points: expected a file or an array \(N, 3\) .*, got \(3,\)"):
+        register(*pair, points=[1, 2, 3], **options)
+
+
 def test_without_a_network_and_from_an_initial_transform(pair, tmp_path):
     shift = np.eye(4)
     shift[:3, 3] = (1.5, -2, 1)

@@ -59,7 +59,7 @@ def test_every_key_of_a_run_is_listed(tmp_path):
         *(
             "fixed_keypoints",
             "moving_keypoints",
-            *("true_field", "initial"),
+            *("fixed_points", "moving_points", "true_field", "initial"),
             "alignment",
             "alignment_figures",
             "record",
