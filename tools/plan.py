@@ -17,6 +17,7 @@ from common.registration.masks import mask_writers
 from common.registration.outputs import AFFINE_FILE, OUTPUTS, outputs_of
 from common.registration.points import points_file_of
 from common.registration.quality_figures import contrasts, regions_of
+from common.registration.safety_net import counted_in
 from common.spatial.passes import passes_of
 from common.switches import switch
 
@@ -49,7 +50,7 @@ def plan_lines(bundle: Bundle, pair: Mapping[str, str], output_dir: str, options
     keys = bundle.parser(**options)
     prepared = bundle.prepare(pair, output_dir, **options)
     image = torch.as_tensor(prepared["image"]).as_subclass(torch.Tensor)
-    number, _ = contrasts(image, regions_of(image))
+    number, _ = contrasts(image, regions_of(image, counted_in(prepared)))
     passes, preset = passes_of(keys["passes"]), str(keys["refine"])
     lines = [*_images(prepared), *_alignment(prepared), f"contrasts: {'one' if number == 1 else 'two'}"]
     spacing = float(spacing_of(prepared["image"].affine.numpy())[0])

@@ -30,11 +30,13 @@ class Regions:
         fixed: where the fixed image shows something.
         either: where it or the moving image, as it starts, does.
         both: where both do.
+        counted: where neither image is excluded, in the foreground or not; None where nothing is.
     """
 
     fixed: NDArray[np.bool_]
     either: NDArray[np.bool_]
     both: NDArray[np.bool_]
+    counted: NDArray[np.bool_] | None = None
 
     @property
     def overlap(self) -> float:
@@ -47,16 +49,34 @@ class Regions:
         """Volume of the moving foreground, as it starts, over that of the fixed one."""
         return float(self.moving.sum()) / max(int(self.fixed.sum()), 1)
 
+    def within(self, counted: NDArray[np.bool_]) -> "Regions":
+        """What is left of them within a mask (x, y, z)."""
+        return Regions(self.fixed & counted, self.either & counted, self.both & counted, counted)
+
     @property
     def moving(self) -> NDArray[np.bool_]:
         """Where the moving image, as it starts, shows something."""
         return (self.either & ~self.fixed) | self.both
 
 
-def regions_of(image: Tensor) -> Regions:
-    """The regions of a pair (2, x, y, z), moving first."""
+def regions_of(image: Tensor, counted: Tensor | None = None) -> Regions:
+    """The regions of a pair, less what is excluded of either image.
+
+    Args:
+        image: (2, x, y, z), moving first.
+        counted: (2, x, y, z), 0 where an image is excluded; see ``counted_on``.
+    """
     moving, fixed = (foreground_mask(channel.numpy()) for channel in image)
-    return Regions(fixed, fixed | moving, fixed & moving)
+    regions = Regions(fixed, fixed | moving, fixed & moving)
+    return regions if counted is None else regions.within(counts(counted))
+
+
+def counts(counted: Tensor, ddf: Tensor | None = None) -> NDArray[np.bool_]:
+    """Where both images count, the moving one also where a displacement brings it from. (2, x, y, z) -> (x, y, z)."""
+    mask = (counted > 0.5).all(dim=0)
+    if ddf is not None:
+        mask &= warp(counted[None, :1], ddf[None])[0, 0] > 0.5
+    return mask.numpy()
 
 
 def contrasts(image: Tensor, regions: Regions) -> tuple[int, float]:
@@ -81,7 +101,11 @@ def likeness(image: Tensor, regions: Regions, ddf: Tensor | None = None) -> dict
     moved = image[:1] if ddf is None else warp(image[None, :1], ddf[None])[0]
     half = F.avg_pool3d(torch.stack([image[1:], moved]), 2)
     centres = (F.avg_pool3d(torch.from_numpy(regions.fixed)[None, None].float(), 2) > 0.5).float()
-    windows = windows_of(half[:1], centres, None, RADIUS, EPSILON)
+    mask = None
+    if regions.counted is not None:
+        mask = (F.avg_pool3d(torch.from_numpy(regions.counted)[None, None].float(), 2) == 1).float()
+        centres = centres * mask
+    windows = windows_of(half[:1], centres, mask, RADIUS, EPSILON)
     local = correlation(half[:1], half[1:], windows).sum(dtype=torch.float64) / centres.sum().clamp_min(1)
     return {
         "mutual_information": similarity(image[1], moved[0], regions.fixed)["mutual_information"],

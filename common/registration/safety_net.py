@@ -9,10 +9,11 @@ import torch
 from monai.transforms import Transform
 from torch import Tensor
 
+from common.errors import InputError
 from common.geometry.affines import spacing_of
 from common.registration.clock import end_network, stage
 from common.registration.foreground import cut_share, foreground_of
-from common.registration.quality_figures import Regions, contrasts, deformation, likeness, regions_of
+from common.registration.quality_figures import Regions, contrasts, counts, deformation, likeness, regions_of
 from common.registration.quality_flags import (
     Flag,
     contrast_flag,
@@ -90,6 +91,11 @@ def _alignment(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
     return {key: value for key, value in data.items() if key != "refinement"} | {"pred": nothing}
 
 
+def counted_in(data: Mapping[Any, Any]) -> Tensor | None:
+    """The pair's ``counted``, a plain tensor (2, x, y, z); None where nothing is excluded."""
+    return torch.as_tensor(data["counted"]).float().cpu() if "counted" in data else None
+
+
 def result_of(data: Mapping[Hashable, Any]) -> str:
     """What ``pred`` is, in words."""
     if "refinement" in data:
@@ -103,7 +109,12 @@ class _Judge:
     def __init__(self, data: dict[Hashable, Any]) -> None:
         self._data = data
         self._image: Tensor = torch.as_tensor(data["image"]).as_subclass(torch.Tensor).float().cpu()
-        self._regions: Regions = regions_of(self._image)
+        self._counted = counted_in(data)
+        self._regions: Regions = regions_of(self._image, self._counted)
+        if not self._regions.fixed.any():
+            raise InputError(
+                "fixed_exclude and moving_exclude: expected some of the anatomy to be left, got none of it"
+            )
         self._contrasts, self._correlation = contrasts(self._image, self._regions)
         self._start = likeness(self._image, self._regions)
         self._spacing = float(spacing_of(data["image"].affine.numpy())[0])
@@ -111,16 +122,22 @@ class _Judge:
     def field(self, data: dict[Hashable, Any]) -> tuple[list[Flag], dict[str, Any]]:
         """The flags of ``pred`` in a dictionary, and the figures behind them."""
         ddf = torch.as_tensor(data["pred"]).as_subclass(torch.Tensor).detach().float().cpu()
-        figures: dict[str, Any] = {"contrasts": self._contrasts, "start": self._start}
+        regions, start = self._regions, self._start
+        if self._counted is not None and bool(torch.isfinite(ddf).all()):
+            # What is excluded of the moving image is somewhere else now; both are compared where neither has it.
+            seen = regions.within(counts(self._counted, ddf))
+            regions = seen if seen.fixed.any() else regions
+            start = likeness(self._image, regions)
+        figures: dict[str, Any] = {"contrasts": self._contrasts, "start": start}
         if data.get("identical_inputs"):
             return [], figures
         if not bool(torch.isfinite(ddf).all()):
             return [not_finite_flag()], figures
-        result = likeness(self._image, self._regions, ddf)
-        figures |= {"result": result, "deformation": deformation(ddf, self._regions, self._spacing)}
+        result = likeness(self._image, regions, ddf)
+        figures |= {"result": result, "deformation": deformation(ddf, regions, self._spacing)}
         if result_of(data) == ALIGNMENT:
             return [], figures
-        flags = similarity_flags(self._start, result, self._contrasts) + deformation_flags(figures["deformation"])
+        flags = similarity_flags(start, result, self._contrasts) + deformation_flags(figures["deformation"])
         if result_of(data) not in (ALIGNMENT, REFINED["affine"]):  # the network had a say
             flags += contrast_flag(self._correlation)
         return flags, figures

@@ -5,6 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from common.errors import InputError
 from common.refine import Options, Pair, refine
 from common.refine.options import STARTS
 from common.registration import KeepBetterd, RefineFieldd
@@ -88,6 +89,38 @@ def test_kept_it_stays_flagged(data, caplog, keep):
     assert torch.equal(out["pred"], -4 * good_field())
     assert "similarity" in kinds(out) and "fallback" not in out
     assert "makes the images less alike; leave refinement on" in caplog.text
+
+
+def lesion(*corner: int) -> torch.Tensor:
+    """(32, 32, 32) of 0 in a block of six voxels, 1 around it."""
+    counted = torch.ones(SIZE)
+    x, y, z = corner
+    counted[x : x + 6, y : y + 6, z : z + 6] = 0
+    return counted
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_nothing_within_an_excluded_region_is_judged(data, channel):
+    """Neither its values, where the field brings it from, nor what the field does there."""
+    counted = torch.ones(2, *SIZE)
+    counted[channel] = lesion(12, 13, 13)
+    wild = good_field()
+    wild[0, 13:17, 14:18, 14:18] += torch.tensor([9.0, -9.0] * 2)[:, None, None]
+    figures = []
+    for value in (0.1, 0.9):
+        image = data["image"].clone()
+        image[channel] = torch.where(counted[channel] > 0, image[channel], torch.tensor(value))
+        out = net()({**data, "image": image, "counted": counted, "pred": wild if channel else good_field()})
+        assert kinds(out) == [] and "fallback" not in out
+        figures.append(out["quality_figures"])
+    assert figures[0] == figures[1]
+    assert figures[0]["result"]["local_correlation"] > figures[0]["start"]["local_correlation"]
+    assert "fallback" in net()({**data, "pred": wild}), "without the mask it is seen"
+
+
+def test_with_all_of_the_anatomy_excluded_there_is_nothing_to_judge(data):
+    with pytest.raises(InputError, match="expected some of the anatomy to be left, got none of it"):
+        net()({**data, "pred": good_field(), "counted": torch.zeros(2, *SIZE)})
 
 
 def test_where_nothing_is_in_common_the_alignment_alone_is_left(data):
