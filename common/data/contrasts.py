@@ -1,8 +1,8 @@
-"""Mean intensities of brain tissues for T1-like and CT-like synthesis, by FreeSurfer label number.
+"""Mean intensities of brain tissues for synthesis like a given contrast, by FreeSurfer label number.
 
-T1: relative to bright white matter, rounded values in the order of any T1 scan. CT: Hounsfield units of soft tissue
-(CSF about 8, white 29, cortex 37, deep grey 36-37, brain stem 31; window 0 to 80 HU is [0, 1]), as published for
-unenhanced head CT. The second number is the spread within a structure.
+MR: rounded values in the order that scans of this weighting show the tissues in, 1 for the brightest. CT: Hounsfield
+units of soft tissue (CSF about 8, white 29, cortex 37, deep grey 36-37, brain stem 31; window 0 to 80 HU is [0, 1]), as
+published for unenhanced head CT. The second number is the spread within a structure.
 """
 
 from common.errors import InputError
@@ -31,6 +31,32 @@ CT_CONTRAST = {
     "deep": (0.455, 0.02),
     "stem": (0.39, 0.02),
 }
+T2_CONTRAST = {
+    "background": (0.0, 0.0),
+    "csf": (0.94, 0.04),
+    "white": (0.38, 0.04),
+    "cortex": (0.58, 0.05),
+    "deep": (0.48, 0.05),
+    "stem": (0.42, 0.04),
+}
+PD_CONTRAST = {
+    "background": (0.0, 0.0),
+    "csf": (0.78, 0.05),
+    "white": (0.66, 0.03),
+    "cortex": (0.86, 0.04),
+    "deep": (0.78, 0.04),
+    "stem": (0.70, 0.04),
+}
+FLAIR_CONTRAST = {
+    "background": (0.0, 0.0),
+    "csf": (0.12, 0.04),
+    "white": (0.58, 0.04),
+    "cortex": (0.74, 0.05),
+    "deep": (0.68, 0.05),
+    "stem": (0.60, 0.04),
+}
+#: Contrast by the name that ``render`` takes.
+CONTRASTS = {"t1": T1_CONTRAST, "ct": CT_CONTRAST, "t2": T2_CONTRAST, "pd": PD_CONTRAST, "flair": FLAIR_CONTRAST}
 _TISSUE_OF = {number: tissue for tissue, numbers in TISSUES.items() for number in numbers}
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from common.data.augment import chance, smooth_noise, uniform
-from common.data.contrasts import CT_CONTRAST, T1_CONTRAST, tissue_of
+from common.data.contrasts import CONTRASTS, tissue_of
 from common.errors import InputError
 
 
@@ -143,9 +143,9 @@ def render(
 
     Args:
         label: (X, Y, Z) integers, 0 is background.
-        contrast: ``random`` (any intensity for any structure), ``t1`` or ``ct``.
+        contrast: ``random`` (any intensity for any structure), or one of ``CONTRASTS``.
         generator: source of randomness on the label's device.
-        identifiers: FreeSurfer number of each label value; ``t1`` and ``ct`` need it.
+        identifiers: FreeSurfer number of each label value; all contrasts but ``random`` need it.
         corruption: options of ``corrupt``.
 
     Returns:
@@ -156,11 +156,10 @@ def render(
     """
     if contrast == "random":
         means, spreads = random_table(int(label.max()) + 1, generator)
-    elif contrast in ("t1", "ct"):
-        table = T1_CONTRAST if contrast == "t1" else CT_CONTRAST
-        means, spreads = tissue_table(_identifiers_for(label, contrast, identifiers), table, generator)
+    elif contrast in CONTRASTS:
+        means, spreads = tissue_table(_identifiers_for(label, contrast, identifiers), CONTRASTS[contrast], generator)
     else:
-        raise InputError(f"contrast must be random, t1 or ct, got {contrast!r}")
+        raise InputError(f"contrast: expected random, {', '.join(CONTRASTS)}, got {contrast!r}")
     return corrupt(paint(label, means, spreads, generator), generator, **corruption)
 
 

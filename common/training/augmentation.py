@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from common.data.acquisition import acquired
 from common.data.augment import chance, random_deformation, random_field, smooth_noise, uniform
 from common.errors import InputError
 from common.switches import reads_switches
@@ -22,6 +23,7 @@ class Augmentation:
         flip: mirror both sides of a pair.
         flip_axes: along these axes, each in half of the pairs: 0 is left to right; ViT-V-Net's authors take all three.
         intensity: strength of the gamma, bias and noise augmentation of seen images, 0 for none.
+        acquisition: share of the seen images that get the defects of acquired scans, see ``common.data.acquisition``.
     """
 
     deformation: float = 0.0
@@ -29,6 +31,7 @@ class Augmentation:
     flip: bool = False
     flip_axes: Sequence[int] = (0,)
     intensity: float = 0.0
+    acquisition: float = 0.0
 
     def __post_init__(self) -> None:
         if not set(self.flip_axes) <= {0, 1, 2}:
@@ -54,6 +57,19 @@ class Augmentation:
         noise = noise * uniform(generator, 0.0, 0.04 * self.intensity)
         shaded = image.clamp_min(1e-6) ** gamma * bias + noise * (image > 0)
         return (shaded * uniform(generator, 0.85, 1.15)).clamp(0, 1)
+
+    def acquired(self, image: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return an image (1, X, Y, Z) in [0, 1] as it is, or with the defects of a scan.
+
+        Args:
+            image: what is seen.
+            label: (X, Y, Z), above 0 in the brain; without it, all that is not black is brain.
+            generator: source of randomness.
+        """
+        if self.acquisition <= 0 or not chance(generator, self.acquisition):
+            return image
+        inside = image > 0.02 if label is None else (label > 0)[None]
+        return acquired(image, inside, generator)
 
 
 @reads_switches

@@ -5,6 +5,7 @@
 | the loss | ``moving``, ``fixed`` in the contrast ``target``, the labels, ``true_ddf`` | ``Views`` |
 | the network | ``image``: the same subjects in a contrast drawn from ``contrasts`` | ``Views`` |
 | the teacher | ``moving``, ``fixed``: what the loss compares; its field becomes ``true_ddf`` | ``Preparation`` |
+| teachers' files | the clean images of both subjects, beforehand; carried along with them | ``RegistrationPairs`` |
 | network and loss, fine step | a window; the moving side is warped by the network's own coarse pass | ``Preparation`` |
 | network, second pass | ``image``, warped by its own first field; the loss gets both as one | ``FieldsForward`` |
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.data.augment import uniform
+from common.data.contrasts import CONTRASTS
 from common.data.synthesis import render
 from common.errors import InputError
 from common.spatial import resize_ddf
@@ -28,7 +30,7 @@ from common.switches import reads_switches
 from common.training.augmentation import Augmentation
 from common.training.fine import left_to_do
 
-SYNTHESISED = ("random", "like_t1", "like_ct")
+SYNTHESISED = ("random", *(f"like_{contrast}" for contrast in CONTRASTS))
 
 Side = tuple[dict[str, Tensor], Tensor | None]  # images (1, X, Y, Z) by modality, label map (X, Y, Z)
 
@@ -38,9 +40,9 @@ class Views:
 
     Args:
         contrasts: ``"moving-fixed"`` -> weight, each side a modality of the subjects, or ``random``, ``like_t1``,
-            ``like_ct`` for images synthesised from the label map.
+            ``like_ct``, ``like_t2``, ``like_pd``, ``like_flair`` for images synthesised from the label map.
         target: modality that the loss compares, or ``seen`` for the images that the network gets.
-        identifiers: FreeSurfer number of each label value, for ``like_t1`` and ``like_ct``.
+        identifiers: FreeSurfer number of each label value, for ``like_t1`` and its siblings.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Views:
                 shown = augmentation.shaded(images[modality], generator)
             else:
                 shown = self._synthesised(label, modality, generator)
+            shown = augmentation.acquired(shown, label, generator)
             seen.append(shown)
             item[side] = shown if self.target == "seen" else images[self.target]
             if label is not None:

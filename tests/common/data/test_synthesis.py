@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from common.data.contrasts import CT_CONTRAST, T1_CONTRAST, TISSUES, tissue_of
+from common.data.contrasts import CONTRASTS, CT_CONTRAST, T1_CONTRAST, TISSUES, tissue_of
 from common.data.shapes import ShapePairs, random_shapes
 from common.data.synthesis import (
     corrupt,
@@ -31,7 +31,7 @@ def label() -> torch.Tensor:
     return label
 
 
-@pytest.mark.parametrize("contrast", ["random", "t1", "ct"])
+@pytest.mark.parametrize("contrast", ["random", *CONTRASTS])
 def test_render_gives_an_image_in_range_that_repeats_with_the_seed(label: torch.Tensor, contrast: str) -> None:
     image = render(label, contrast, generator(4), IDENTIFIERS)
     assert image.shape == (1, *label.shape)
@@ -40,13 +40,16 @@ def test_render_gives_an_image_in_range_that_repeats_with_the_seed(label: torch.
     assert not torch.equal(image, render(label, contrast, generator(5), IDENTIFIERS))
 
 
-def test_t1_and_ct_order_the_tissues_as_scanners_do(label: torch.Tensor) -> None:
+def test_contrasts_order_the_tissues_as_scanners_do(label: torch.Tensor) -> None:
     def tissue(contrast: str, value: int) -> float:
         quiet = {"blur": 0.0, "bias": 0.0, "gamma": 0.0, "noise": 0.0, "low_resolution": 0.0}
         return float(render(label, contrast, generator(1), IDENTIFIERS, **quiet)[0][label == value].mean())
 
     assert tissue("t1", 3) < tissue("t1", 2) < tissue("t1", 1)  # fluid < cortex < white matter
     assert tissue("ct", 3) < tissue("ct", 1) < tissue("ct", 2)  # fluid < white matter < cortex
+    assert tissue("t2", 1) < tissue("t2", 2) < tissue("t2", 3)  # white matter < cortex < fluid
+    assert tissue("pd", 1) < tissue("pd", 3) < tissue("pd", 2)  # white matter < fluid < cortex
+    assert tissue("flair", 3) < tissue("flair", 1) < tissue("flair", 2)  # fluid < white matter < cortex
 
 
 def test_render_says_what_it_needs(label: torch.Tensor) -> None:
@@ -54,7 +57,7 @@ def test_render_says_what_it_needs(label: torch.Tensor) -> None:
         render(label, "t1", generator())
     with pytest.raises(InputError, match="got 2 for labels up to 5"):
         render(label, "ct", generator(), IDENTIFIERS[:2])
-    with pytest.raises(InputError, match="random, t1 or ct, got 'pet'"):
+    with pytest.raises(InputError, match="contrast: expected random, t1, ct, t2, pd, flair, got 'pet'"):
         render(label, "pet", generator())
 
 

@@ -17,6 +17,18 @@ def test_nothing_is_varied_by_default() -> None:
     assert not any(SamePerson().drawn(generator(seed)) for seed in range(20))
 
 
+def test_a_share_of_the_images_gets_the_defects_of_scans() -> None:
+    image, label = torch.rand(1, 12, 12, 12), torch.ones(12, 12, 12, dtype=torch.uint8)
+    label[:3] = 0
+    some = Augmentation(acquisition=0.5)
+    assert Augmentation().acquired(image, label, generator()) is image
+    same = [some.acquired(image, label, generator(seed)) is image for seed in range(60)]
+    assert 15 < sum(same) < 45
+    for brain in (label, None):
+        seen = Augmentation(acquisition=1.0).acquired(image, brain, generator(3))
+        assert seen.shape == image.shape and not torch.equal(seen, image)
+
+
 def test_shares_are_kept() -> None:
     some, sure = Augmentation(deformation=1.0, deformation_chance=0.3, flip=True), SamePerson(share=1.0)
     fields = [some.field((8, 8, 8), generator(seed)) for seed in range(100)]
