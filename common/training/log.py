@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,30 @@ class Table:
         return rows
 
 
+class Clock:
+    """Seconds of a run over all its parts.
+
+    Args:
+        now: reads the time.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now, self.began, self.before = now, now(), 0.0
+
+    def start(self, before: float) -> None:
+        """Start, after so many seconds of earlier parts."""
+        self.began, self.before = self.now(), before
+
+    def read(self) -> float:
+        """Return the seconds."""
+        return self.before + self.now() - self.began
+
+
 @reads_switches
 class TrainingLog:
     """Handler: a row every ``interval`` steps with step, epoch, seconds, rate and the mean of each term.
 
+    ``cpu_seconds`` is what the process computed, on all its cores: what runs on a shared machine are compared by.
     Columns follow the terms that appear. A term that only some steps have is averaged over those.
 
     Args:
@@ -83,7 +103,7 @@ class TrainingLog:
         self.folder, self.interval, self.optimizer = folder, interval, optimizer
         self.table = Table(folder.log)
         self.values: dict[str, list[float]] = {}
-        self.began = self.seconds_before = 0.0
+        self.clocks = {"seconds": Clock(time.monotonic), "cpu_seconds": Clock(time.process_time)}
         self.writer: Any = None
 
     def attach(self, engine: Engine) -> None:
@@ -94,11 +114,12 @@ class TrainingLog:
 
     def start(self, engine: Engine) -> None:
         """Open the table; a resumed run goes on below the rows that it had written."""
-        self.began, step = time.monotonic(), engine.state.iteration
-        if step > 0:
-            self.seconds_before = float(self.table.resume(step).get("seconds") or 0.0)
-        else:
+        step = engine.state.iteration
+        last = self.table.resume(step) if step > 0 else {}
+        if step == 0:
             self.table.clear()
+        for name, clock in self.clocks.items():
+            clock.start(float(last.get(name) or 0.0))
         if self.folder.writes:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -112,9 +133,9 @@ class TrainingLog:
         if engine.state.iteration % self.interval == 0:
             self._write(engine)
 
-    def note(self, engine: Engine, name: str, value: float) -> None:
-        """Write a row of its own for the score of a validation."""
-        self._write(engine, {name: f"{value:.5f}"})
+    def note(self, engine: Engine, scores: Mapping[str, float]) -> None:
+        """Write a row of its own for the scores of a validation."""
+        self._write(engine, {name: f"{value:.5f}" for name, value in scores.items()})
 
     def picture(self, engine: Engine, name: str, image: Tensor) -> None:
         """Send a grey picture (H, W) in [0, 1] to TensorBoard."""
@@ -126,9 +147,9 @@ class TrainingLog:
         if self.optimizer is not None:
             means["rate"] = f"{self.optimizer.param_groups[0]['lr']:.3g}"
         means |= notes or {}
-        seconds = self.seconds_before + time.monotonic() - self.began
-        place = {"step": engine.state.iteration, "epoch": engine.state.epoch, "seconds": f"{seconds:.1f}"}
-        self.table.append({**place, **means})
+        place = {"step": engine.state.iteration, "epoch": engine.state.epoch}
+        times = {name: f"{clock.read():.1f}" for name, clock in self.clocks.items()}
+        self.table.append({**place, **times, **means})
         if self.writer is not None:
             for name, value in means.items():
                 self.writer.add_scalar(name, float(value), engine.state.iteration)

@@ -83,7 +83,8 @@ class Validation:
             logger.info("epoch %d: %s %.4f (best so far %.4f)", engine.state.epoch, name, score, max(score, self.best))
         if self.log is None:
             return
-        self.log.note(engine, name, score)
+        metrics = self.evaluator.state.metrics.items()  # ignite keeps a metric of several numbers whole as well
+        self.log.note(engine, {name: float(value) for name, value in metrics if not isinstance(value, Mapping)})
         output = self.evaluator.state.output
         if isinstance(output, dict) and "pred" in output:
             self.log.picture(engine, "moving, fixed, moved, difference", overview(output["image"], output["pred"]))

@@ -23,7 +23,7 @@ def run_with_log(path: Path, batches: list[float], *further: str, begin: int = 0
     log = TrainingLog(RunFolder(str(path)), interval)
     log.attach(run)
     run.run(batches, max_epochs=2 if begin else 1)
-    log.note(run, "val_dice", 0.5)
+    log.note(run, {"val_dice": 0.5, "val folds": 0.25})
     return run
 
 
@@ -32,14 +32,24 @@ def test_rows_hold_means_and_scores_and_go_to_tensorboard(tmp_path: Path) -> Non
     rows = rows_of(tmp_path / "log.csv")
     assert [row["loss"] for row in rows] == ["1.5", "4", ""]
     assert [row["step"] for row in rows] == ["2", "4", "4"]
-    assert rows[1]["smooth"] == "8" and rows[2]["val_dice"] == "0.50000"
+    assert rows[1]["smooth"] == "8" and rows[2]["val_dice"] == "0.50000" and rows[2]["val folds"] == "0.25000"
     assert list((tmp_path / "tensorboard").iterdir())
 
 
 def test_a_term_that_appears_later_gets_a_column_and_its_own_mean(tmp_path: Path) -> None:
     run_with_log(tmp_path, [1.0, 2.0, 2.0, 4.0], "warmth", interval=2)
     rows = rows_of(tmp_path / "log.csv")
-    assert list(rows[0]) == ["step", "epoch", "seconds", "loss", "smooth", "warmth", "val_dice"]
+    assert list(rows[0]) == [
+        "step",
+        "epoch",
+        "seconds",
+        "cpu_seconds",
+        "loss",
+        "smooth",
+        "warmth",
+        "val_dice",
+        "val folds",
+    ]
     assert [row["warmth"] for row in rows] == ["", "12", ""]  # of the one step that has it
     assert [row["loss"] for row in rows] == ["1.5", "3", ""]
 
@@ -61,13 +71,24 @@ def test_a_resumed_log_keeps_its_rows_and_takes_other_columns(
     run_with_log(tmp_path, [5.0, 6.0], *after, begin=2)
     rows = rows_of(tmp_path / "log.csv")
     assert [row["step"] for row in rows] == ["1", "2", "2", "3", "4", "4"]
-    assert set(rows[0]) == {"step", "epoch", "seconds", "loss", "smooth", "val_dice", *columns}
+    assert set(rows[0]) == {
+        "step",
+        "epoch",
+        "seconds",
+        "cpu_seconds",
+        "loss",
+        "smooth",
+        "val_dice",
+        "val folds",
+        *columns,
+    }
     for old, row in zip(first, rows, strict=False):
         assert {name: row[name] for name in old} == old
     assert [[row.get(name, "") for row in rows if row["loss"]] for name in columns] == [
         [str(3 * loss) if name in (before if loss < 5 else after) else "" for loss in (3, 4, 5, 6)] for name in columns
     ]
-    assert float(rows[3]["seconds"]) >= float(first[-1]["seconds"])
+    for clock in ("seconds", "cpu_seconds"):
+        assert float(rows[3][clock]) >= float(first[-1][clock])
 
 
 def test_rows_of_a_killed_run_behind_its_checkpoint_go(tmp_path: Path) -> None:

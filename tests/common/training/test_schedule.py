@@ -17,3 +17,13 @@ def test_polynomial_rate_is_the_published_schedule() -> None:
     schedule.attach(run)
     run.run([0.0], max_epochs=2)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-4 * (1 - 1 / 500) ** 0.9)
+
+
+def test_a_run_of_limited_time_ends_with_a_rate_of_zero() -> None:
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = PolynomialRate(optimizer, 1e-4, 1.0, 100, minutes=10)
+    assert schedule.rate(1, 1, 0.0) == pytest.approx(1e-4)
+    assert schedule.rate(11, 9, 300.0) == pytest.approx(0.5e-4)  # half of the time, a tenth of the epochs
+    assert schedule.rate(81, 9, 300.0) == pytest.approx(0.2e-4)
+    assert schedule.rate(11, 9, 601.0) == 0.0
+    assert PolynomialRate(optimizer, 1e-4, 0.0, 100, minutes=10).rate(11, 9, 599.0) == 1e-4
