@@ -50,7 +50,9 @@ COMMANDS: Commands = {
     "report": "tools.report:report",
     "register": "tools.register:register",
     "remove": "tools.installed:remove",
+    "teach": "tools.teach:teach",
     "template": "tools.template:template",
+    "train_all": "tools.train_all:train_all",
     "validate": "tools.validate.command:validate",
     "verify": "tools.installed:verify",
 }

@@ -13,6 +13,8 @@ from common.switches import reads_switches
 from common.training.augmentation import Augmentation, SamePerson
 from common.training.fine import Fine
 from common.training.pairing import check_pairing, paired
+from common.training.teacher_fields import TeacherFields, taught_pairs
+from common.training.truth import carried, mirrored
 from common.training.views import Side, Views
 from common.training.volumes import Subject
 from common.training.windows import check_window, random_corner
@@ -22,9 +24,9 @@ from common.training.windows import check_window, random_corner
 class RegistrationPairs(Dataset):
     """Pairs of subjects; item ``n`` is a pure function of ``(seed, n)``.
 
-    Items hold what ``Views.item`` gives; where some pairs are of one person also ``true_ddf`` (3, X, Y, Z) in voxels
-    and ``true_known`` (1 or 0); fine items, whose images are deformed only in pairs of one person, also ``window`` and
-    ``window_size`` (3,): the trainer makes of them what the coarse pass leaves to do.
+    Items hold what ``Views.item`` gives; where some pairs are of one person, or a teacher has fields, also ``true_ddf``
+    (3, X, Y, Z) in voxels and ``true_known`` (1 or 0); fine items, whose images are deformed only in pairs of one
+    person, also ``window`` and ``window_size`` (3,): the trainer makes of them what the coarse pass leaves to do.
 
     Args:
         data: subjects with their volumes in memory.
@@ -33,15 +35,17 @@ class RegistrationPairs(Dataset):
         seed: of everything random.
         augmentation: random variation of the subjects.
         same_person: pairs whose two sides are one subject.
-        pairing: which two subjects an item shows, see ``common.training.pairing``.
+        pairing: which two subjects an item shows, see ``common.training.pairing``; ``taught``: in turn those pairs that
+            the teacher has a field for.
         crop: sides of a window, drawn at random for each pair, that the item holds instead of the whole grid: a step
             costs less, in proportion. ``None`` gives the whole grid.
         fine: which items are on a finer grid.
         batch_size: this many items in a row are all fine or all coarse, so that they make one batch.
         device: where the volumes lie and samples are made.
+        teacher: fields that count as the true ones. They are mirrored and deformed with the images.
 
     Raises:
-        InputError: no subjects, or views or windows that do not fit them.
+        InputError: no subjects, or views, windows or fields that do not fit them.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class RegistrationPairs(Dataset):
         fine: Fine | None = None,
         batch_size: int = 1,
         device: str | torch.device = "cpu",
+        teacher: TeacherFields | None = None,
     ) -> None:
         if not data:
             raise InputError("training expects at least one subject, got none")
@@ -68,6 +73,8 @@ class RegistrationPairs(Dataset):
         if crop:
             check_window("crop", crop, data[0].shape)
         self.crop, self.batch_size = crop, batch_size
+        self.teacher = teacher
+        self.taught = taught_pairs(teacher, data, pairing)
         fine = fine or Fine()
         finer = [subject.to(self.device) for subject in fine.subjects or ()]
         self.fine = replace(fine, subjects=finer, window=fine.window or data[0].shape)
@@ -78,7 +85,7 @@ class RegistrationPairs(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         generator = torch.Generator(self.device).manual_seed((self.seed * 1_000_003 + index) % (2**63))
         contrast = self.views.drawn(generator)
-        first, second = paired(self.pairing, index, len(self.subjects), self.seed, generator)
+        first, second = paired(self.pairing, index, len(self.subjects), self.seed, generator, self.taught)
         flip = self.augmentation.mirrors(generator)
         is_fine = self.fine.drawn(index // self.batch_size, self.seed)
         subjects = self.fine.subjects if is_fine and self.fine.subjects else self.subjects
@@ -87,8 +94,8 @@ class RegistrationPairs(Dataset):
         fields = self._fields(chosen, same, is_fine, generator)
         sides = [transformed(subject, flip, field) for subject, field in zip(chosen, fields, strict=True)]
         item = self.views.item(sides, contrast, self.augmentation, generator)
-        if self.same_person.share > 0:
-            item |= self._truth(*chosen, *fields)
+        if self.same_person.share > 0 or self.teacher is not None:
+            item |= self._truth(chosen, flip, fields)
         if is_fine:
             return item | self.fine.window_of(chosen[0].shape, generator)
         return self._cropped(item, self.crop, generator) if self.crop else item
@@ -105,13 +112,22 @@ class RegistrationPairs(Dataset):
         return [self.augmentation.field(subject.shape, generator) for subject in chosen]
 
     def _truth(
-        self, moving: Subject, fixed: Subject, moving_field: Tensor | None, fixed_field: Tensor | None
+        self, chosen: tuple[Subject, Subject], flip: Sequence[int], fields: Sequence[Tensor | None]
     ) -> dict[str, Tensor]:
         """The field that the network has to find, where it is known: fixed(x) = moving(x + field(x))."""
-        known, field = 0.0, torch.zeros(3, *fixed.shape, device=self.device)
-        if moving is fixed and moving_field is None and fixed_field is not None:
-            known, field = 1.0, fixed_field[0]
-        return {"true_known": torch.tensor(known, device=self.device), "true_ddf": field}
+        between = self._between(*chosen, only_fixed=fields[0] is None and fields[1] is not None)
+        known = torch.tensor(float(between is not None), device=self.device)
+        if between is None:
+            return {"true_known": known, "true_ddf": torch.zeros(3, *chosen[1].shape, device=self.device)}
+        return {"true_known": known, "true_ddf": carried(mirrored(between, flip), *fields)[0]}
+
+    def _between(self, moving: Subject, fixed: Subject, only_fixed: bool) -> Tensor | None:
+        """The field (1, 3, X, Y, Z) between two subjects as their files show them, where it is known."""
+        if moving is not fixed:
+            return None if self.teacher is None else self.teacher.between(moving, fixed)
+        if self.teacher is None and not only_fixed:
+            return None  # one person by chance: without a teacher such a pair counts like one of two persons
+        return torch.zeros(1, 3, *fixed.shape, device=self.device)
 
     @staticmethod
     def _cropped(item: dict[str, Tensor], size: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:

@@ -1,13 +1,14 @@
 """Which two subjects make an item: the papers' ways of going through their training pairs."""
 
 import functools
+from collections.abc import Sequence
 
 import torch
 
 from common.data.augment import uniform
 from common.errors import InputError
 
-PAIRINGS = ("drawn", "ordered", "to_atlas", "from_atlas")
+PAIRINGS = ("drawn", "ordered", "to_atlas", "from_atlas", "taught")
 
 
 def check_pairing(how: str) -> str:
@@ -21,19 +22,29 @@ def check_pairing(how: str) -> str:
     return how
 
 
-def paired(how: str, index: int, subjects: int, seed: int, generator: torch.Generator) -> tuple[int, int]:
+def paired(
+    how: str,
+    index: int,
+    subjects: int,
+    seed: int,
+    generator: torch.Generator,
+    taught: Sequence[tuple[int, int]] = (),
+) -> tuple[int, int]:
     """Return the moving and the fixed subject of item ``index``, a function of ``(seed, index)``.
 
     Args:
         how: ``drawn``: both sides with replacement, so that they may be one subject (MambaMorph's code). ``ordered``:
             every ordered pair of two subjects once, in another random order each time all are through (PSMamba-Net:
             870 of 30 subjects). ``to_atlas``, ``from_atlas``: the list's first subject is the fixed, the moving side;
-            the others come in the same manner as ordered pairs.
+            the others come in the same manner as ordered pairs. ``taught``: so do the pairs of a teacher.
         index: number of the item, from 0 on for ever.
         subjects: how many there are.
         seed: of the orders.
         generator: of the item itself, for ``drawn``.
+        taught: the pairs for ``taught``.
     """
+    if how == "taught":
+        return taught[_shuffled(index, len(taught), seed)]
     if how == "drawn" or subjects < 2:
         first, second = (int(uniform(generator, 0, subjects)) for _ in range(2))
         return first, second

@@ -7,7 +7,7 @@ papers' code holds floats: eight bits add a rounding of at most 1/510 of an imag
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,21 @@ logger = logging.getLogger(__name__)
 PAIR_KEYS = ("moving", "fixed", "moving_label", "fixed_label")
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where volumes on the training grid lie in their files' own.
+
+    Attributes:
+        frame: the window that was taken.
+        whole: (X, Y, Z), voxels of the whole volume at the training grid's spacing.
+        spacing: sides of a voxel in mm.
+    """
+
+    frame: Frame
+    whole: tuple[int, int, int]
+    spacing: tuple[float, ...]
+
+
 @dataclass
 class Subject:
     """One person: images and labels on the training grid.
@@ -36,11 +51,13 @@ class Subject:
         name: identifier of the datalist.
         images: modality -> (X, Y, Z) uint8, 255 is the top of the intensity range.
         label: (X, Y, Z) uint8, or ``None``.
+        place: where they were taken from, for what is stored on the files' grid; ``None`` where that is not known.
     """
 
     name: str
     images: dict[str, Tensor]
     label: Tensor | None
+    place: Place | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,7 +67,7 @@ class Subject:
     def to(self, device: torch.device) -> "Subject":
         """Return the subject with its volumes on a device."""
         images = {key: image.to(device) for key, image in self.images.items()}
-        return Subject(self.name, images, None if self.label is None else self.label.to(device))
+        return replace(self, images=images, label=None if self.label is None else self.label.to(device))
 
 
 @dataclass(frozen=True)
@@ -156,8 +173,10 @@ def load_subjects(
     frame = grid.around([row[modalities[0]].voxels for row in loaded])
     _tell(grid, frame)
     framed = [{key: frame.of(v.voxels) for key, v in row.items()} for row in loaded]
+    x, y, z = loaded[0][modalities[0]].voxels.shape
+    place = Place(frame, (x, y, z), grid.voxel)
     return [
-        Subject(str(item.get("id")), {m: row[m] for m in modalities}, row.get("label"))
+        Subject(str(item.get("id")), {m: row[m] for m in modalities}, row.get("label"), place)
         for item, row in zip(items, framed, strict=True)
     ]
 

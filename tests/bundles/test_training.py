@@ -161,7 +161,7 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path: Path
     run("mambamorph", overrides(tmp_path, "parts", epochs=3, resume=True, **more))
     whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
     assert whole["step"] == 6 and equal(whole, parts)
-    rows = [[{**row, "seconds": ""} for row in log(tmp_path / name)] for name in ("whole", "parts")]
+    rows = [[{**row, "seconds": "", "cpu_seconds": ""} for row in log(tmp_path / name)] for name in ("whole", "parts")]
     assert rows[0] == rows[1]
     assert (tmp_path / "whole" / "best.pt").read_bytes() == (tmp_path / "parts" / "best.pt").read_bytes()
 
@@ -219,7 +219,7 @@ def test_two_processes_train_like_one_with_the_same_global_batch(tmp_path: Path)
         ({"precision": "half"}, "precision: expected one of float32, bfloat16, float16, got 'half'"),
         ({"amsgrad": "maybe"}, "expected amsgrad to be true or false"),
         ({"contrasts": {"t1-pet": 1.0}}, "contrasts expects two sides such as 't1-ct'"),
-        ({"pairing": "all"}, "pairing: expected one of drawn, ordered, to_atlas, from_atlas, got 'all'"),
+        ({"pairing": "all"}, "pairing: expected one of drawn, ordered, to_atlas, from_atlas, taught, got 'all'"),
         ({"flip_axes": [3]}, "flip_axes: expected some of 0, 1 and 2, got [3]"),
         ({"aligned_by": "index"}, "aligned_by: expected world or arrays, got 'index'"),
         ({"spacing": [2.0, 2.0]}, "spacing: expected one number of mm or three, all above zero, got [2.0, 2.0]"),

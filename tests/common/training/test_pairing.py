@@ -36,5 +36,7 @@ def test_one_subject_alone_is_its_own_partner() -> None:
 
 
 def test_an_unknown_way_is_refused() -> None:
-    with pytest.raises(InputError, match="pairing: expected one of drawn, ordered, to_atlas, from_atlas, got 'all'"):
+    with pytest.raises(
+        InputError, match="pairing: expected one of drawn, ordered, to_atlas, from_atlas, taught, got 'all'"
+    ):
         check_pairing("all")
