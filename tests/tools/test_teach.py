@@ -99,8 +99,6 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"p0.nii.gz: fields at 1.5 mm need voxels of a whole fraction"):
         teach(datalist, tmp_path / "out", spacing=1.5)
     nibabel.save(nibabel.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.eye(4)), tmp_path / "p1.nii.gz")
-    with pytest.raises(
-        InputError, match=r"expected t1 images on one grid, got the shapes \[\(8, 8, 8\), \(48, 44, 40\)\]"
-    ):
+    with pytest.raises(InputError, match=r"on one grid, got the shapes \[\(8, 8, 8\), \(48, 44, 40\)\]"):
         teach(datalist, tmp_path / "out")
     assert not (tmp_path / "out").exists()
