@@ -73,9 +73,10 @@ def train_all(
     work = _Work(folder, began + 60 * minutes, workers, score_spacing, from_nothing, chosen)
     work.waiting = {name: weight for name, weight in weights.items() if not (_home(folder, name) / RESULT).exists()}
     with ThreadPoolExecutor(workers) as pool:
-        for task in [pool.submit(work.one, name) for name in work.waiting]:
-            task.result()
+        failures = [task.exception() for task in [pool.submit(work.one, name) for name in list(work.waiting)]]
     _sum_up(folder, list(weights), replace)
+    for failure in filter(None, failures):  # what the other bundles came to is written by now
+        raise failure
 
 
 def _device() -> str:
@@ -101,6 +102,15 @@ class _Work:
 
     def one(self, bundle: str) -> None:
         """Train and score one bundle, write its result."""
+        try:
+            self._one(bundle)
+        except Exception as error:
+            print(f"{bundle}: {error}", flush=True)
+            raise
+        finally:
+            self.waiting.pop(bundle, None)
+
+    def _one(self, bundle: str) -> None:
         home, shipped = _home(self.folder, bundle), find_bundle(bundle) / "models" / "model.pt"
         home.mkdir(parents=True, exist_ok=True)
         old = self._scored(bundle, shipped)

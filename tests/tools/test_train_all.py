@@ -111,6 +111,14 @@ def test_time_that_is_over_is_said_and_trains_nothing(home: Path, capsys: pytest
     assert not (home / "out" / "first" / "run").exists()
 
 
+def test_a_bundle_that_fails_does_not_stop_the_others(home: Path, capsys: pytest.CaptureFixture) -> None:
+    (home / "bundles" / "first" / "models" / "model.pt").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"model.pt: expected a state dict written by torch.save"):
+        train_all(home / "list.json", home / "out", bundles=["first", "second"], **OPTIONS)
+    assert [row["bundle"] for row in table(home / "out")] == ["second"]
+    assert "first: " in capsys.readouterr().out
+
+
 def test_mistakes_are_named(home: Path) -> None:
     def call(**changes: Any) -> None:
         train_all(home / "list.json", home / "out", **{"bundles": ["first"], **OPTIONS, **changes})
