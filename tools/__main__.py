@@ -88,10 +88,10 @@ def main() -> int:
 def _run(words: list[str]) -> int:
     name, found, rest = find(words)
     asks_help = any(word in _HELP for word in rest[: rest.index("--") if "--" in rest else None])
+    if rest == ["--version"]:
+        print(f"registration-bundles {__version__}")
+        return 0
     if isinstance(found, dict):
-        if not name and rest[:1] == ["--version"]:
-            print(f"registration-bundles {__version__}")
-            return 0
         if rest and not asks_help:
             known = nearest(rest[0].replace("-", "_"), found, prefix="") or f": expected one of {', '.join(found)}"
             raise UsageError(f"unknown command {' '.join([*name.split(), rest[0]])}{known}")

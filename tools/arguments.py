@@ -24,9 +24,9 @@ def match_words(command: Command, words: Sequence[str]) -> dict[str, str]:
     """Find the option of every word.
 
     ``--name value``, ``--name=value``, ``--switch``, ``--no_switch`` and a single letter where one option alone begins
-    with it; a hyphen inside of a name counts as an underscore. A list that is needed takes every word up to the next
-    option (``--input a b``). Loose words fill the options that are left, in order; such a list takes all that remain.
-    Behind ``--`` every word is a loose one.
+    with it; a hyphen inside of a name counts as an underscore. A list takes every word up to the next option
+    (``--input a b``), but for those that options which are needed have to have. Loose words fill the options that are
+    left, in order; a list that is needed takes all that remain. Behind ``--`` every word is a loose one.
 
     Args:
         command: whose options they are.
@@ -40,7 +40,7 @@ def match_words(command: Command, words: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     loose: list[tuple[str, str | None]] = []  # a word, and the switch right before it
-    further: dict[str, list[str]] = {}  # what follows the first word of a list that is needed
+    further: dict[str, list[str]] = {}  # what follows the first word of a list
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -58,13 +58,14 @@ def match_words(command: Command, words: Sequence[str]) -> dict[str, str]:
             value = _take_value(option, rest, negated)
             if _is_switch(option) and rest and not rest[0].startswith("-"):
                 loose.append((rest.pop(0), option.name))
-            elif _is_needed_list(option):
+            elif _is_list(option):
                 further[option.name] = _take_words(rest)
         found[option.name] = value
     for name, more in further.items():
-        while more and len(loose) < sum(other not in found for other in command.required):
-            loose.append((more.pop(), None))  # another option needs it: --list a other
-        found[name] = ",".join([found[name], *more])
+        lacking = sum(other not in found for other in command.required) - len(loose)
+        kept = len(more) - min(max(lacking, 0), len(more))
+        loose += [(word, None) for word in more[kept:]]  # other options need them: --list a other
+        found[name] = ",".join([found[name], *more[:kept]])
     return _fill(command, found, loose)
 
 
@@ -88,8 +89,12 @@ def _find_option(command: Command, word: str) -> tuple[Option, bool]:
     raise UsageError(f"unknown option {word}{hint}")
 
 
+def _is_list(option: Option) -> bool:
+    return any(kind.startswith("Sequence") for kind in option.kinds)
+
+
 def _is_needed_list(option: Option) -> bool:
-    return option.default is None and any(kind.startswith("Sequence") for kind in option.kinds)
+    return option.default is None and _is_list(option)
 
 
 def _take_words(rest: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ from torch import nn
 from common.bundle.command_line import end_errors_in_one_line
 from common.bundle.folder import Weights
 from common.bundle.options import check_options
+from common.bundle.settings import settings_of
 from common.errors import InputError
 from common.registration.pairs import registration_pairs
 from common.sample import sample_pair
@@ -68,6 +69,17 @@ def _devices() -> str:
     return ", ".join(["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))])
 
 
+def run_settings(weights: str | Path, load_pretrain: bool | str = True) -> dict[str, Any]:
+    """The settings of the run whose configuration is being read, see ``settings_of``.
+
+    Args:
+        weights: file of the network's weights.
+        load_pretrain: whether the run loads them.
+    """
+    config: Any = _calling_parser().config
+    return settings_of(config, weights if switch(load_pretrain) else None)
+
+
 def pairs_of(
     fixed: str | None = None,
     moving: str | None = None,
@@ -85,6 +97,7 @@ def pairs_of(
     output_dir: str | Path | None = None,
     require_overlap: bool = True,
     resume: bool | str = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, str]]:
     """Pairs of a run, see ``registration_pairs``; the sample pair, with a word, where none is named."""
     further: dict[str, Any] = {"fixed_label": fixed_label, "moving_label": moving_label, "true_field": true_field}
@@ -95,20 +108,21 @@ def pairs_of(
         logger.warning("no images are named: the sample pair is registered (give --fixed and --moving, or --datalist)")
         return [sample_pair()]
     further |= {"initial": initial, "output_dir": output_dir, "require_overlap": require_overlap}
-    further["resume"] = switch(resume, "resume")
+    further |= {"resume": switch(resume, "resume"), "settings": settings}
     return registration_pairs(fixed, moving, datalist, **further)
 
 
-def require_pairs(pairs: Sized) -> None:
+def require_pairs(pairs: Sized, resume: bool | str = False) -> None:
     """Refuse to run on nothing.
 
     Args:
         pairs: the dataset of a run.
+        resume: whether it may be empty, since all is done.
 
     Raises:
         InputError: it is empty.
     """
-    if len(pairs) == 0:
+    if len(pairs) == 0 and not switch(resume, "resume"):
         raise InputError("nothing to register: the list of pairs is empty")
 
 

@@ -104,14 +104,19 @@ class Bundle:
 
     def check(
         self, pairs: Mapping[str, Any] | Sequence[Mapping[str, Any]], output_dir: str | Path, **overrides: Any
-    ) -> None:
+    ) -> dict[str, Any]:
         """Raise what ``register`` would raise before its first pair: options, folder, headers, weights.
+
+        Returns:
+            The settings that the results would carry (``settings_of``); empty for a bundle that knows none.
 
         Raises:
             InputError: see ``register``.
         """
         with _plain_errors():
-            self._ready(pairs, output_dir, overrides)
+            parser, _ = self._ready(pairs, output_dir, overrides)
+            settings: dict[str, Any] = parser.get_parsed_content("settings") if "settings" in parser.config else {}
+        return settings
 
     def prepare(self, pair: Mapping[str, Any], output_dir: str | Path, **overrides: Any) -> dict[str, Any]:
         """Return one pair as the network would get it, with all that was found out before; nothing is written.

@@ -40,6 +40,7 @@ KEYS = {
     "initial": Key("path of a linear transform, fixed to moving; optional", "user", "AlignPaird"),
     "name": Key("text: folder of the results, the pair's name in tables", "user, registration_pairs", "saver, scorer"),
     "kind": Key("text: the group of pairs that tables take a mean over", "user", "scorer"),
+    "inputs": Key("all files of the pair by key, as JSON text", "LoadPaird", "saver"),
     "clock": Key("seconds by stage; start and end on perf_counter's scale", "every transform", "saver, scorer"),
     "fixed_background": Key("intensity of the empty surroundings; NaN: none", "foreground.py, once", "foreground.py"),
     "moving_background": Key("intensity of the empty surroundings; NaN: none", "foreground.py, once", "foreground.py"),

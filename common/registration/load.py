@@ -1,5 +1,6 @@
 """Load the images of a pair, as MONAI's dictionary transforms hand them on."""
 
+import json
 import logging
 import time
 from collections.abc import Hashable, Mapping
@@ -16,7 +17,7 @@ from scipy import ndimage
 from common.errors import InputError
 from common.images import read_volume
 from common.registration.clock import stage
-from common.registration.keys import LABEL_KEYS, MASK_KEYS
+from common.registration.keys import LABEL_KEYS, MASK_KEYS, PATH_KEYS
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class LoadPaird(MapTransform):
         # None does not collate, and an empty path stands for one that was not given.
         out = {key: value for key, value in data.items() if not _empty(value)}
         out["clock"] = {"start": time.perf_counter()}
+        out["inputs"] = json.dumps({key: str(out[key]) for key in PATH_KEYS if key in out})
         with stage(out, "load"):
             for key in (*self.keys, *(key for key in (*LABEL_KEYS, *MASK_KEYS) if key in out)):
                 if key not in out:

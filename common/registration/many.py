@@ -1,16 +1,12 @@
 """Many pairs in one run: a pair that cannot be used does not end the others, and is reported when they are done."""
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 
 from common.errors import InputError, find_input_error
-from common.registration.outputs import result_folder
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +38,14 @@ class PairEvaluator(SupervisedEvaluator):
     """MONAI's evaluator over a ``PairDataset``: goes past pairs that could not be read, and ends with an error then."""
 
     def run(self) -> None:  # type: ignore[override]
-        """Run over all pairs.
+        """Run over all pairs; do nothing where none is left, which ignite takes for a mistake.
 
         Raises:
             InputError: some could not be read; the others are done.
         """
         self.failed: list[str] = []
-        super().run()
+        if self.state.epoch_length:
+            super().run()
         if self.failed:
             raise InputError(
                 f"{len(self.failed)} of {self.state.epoch_length} pairs could not be registered, the others are done: "
@@ -60,22 +57,3 @@ class PairEvaluator(SupervisedEvaluator):
             return super()._iteration(engine, batchdata)
         self.failed.extend(batchdata[FAILED])
         return []
-
-
-def unfinished(pairs: Sequence[dict[str, str]], output_dir: str | Path) -> list[dict[str, str]]:
-    """The pairs that have no results of the same two images in their folders below ``output_dir``."""
-    left = [pair for pair in pairs if not _finished(pair, Path(output_dir).expanduser().absolute())]
-    if len(left) < len(pairs):
-        logger.warning(
-            "%d of %d pairs have results already and are left as they are", len(pairs) - len(left), len(pairs)
-        )
-    return left
-
-
-def _finished(pair: Mapping[str, str], output_dir: Path) -> bool:
-    try:
-        text = (result_folder(output_dir, pair) / "metrics.json").read_text(encoding="utf-8")
-        metrics = json.loads(text)
-    except (OSError, ValueError):
-        return False
-    return all(metrics.get(role) == pair[role] for role in ("fixed", "moving"))

@@ -9,8 +9,8 @@ from typing import Any
 from common.data.datalist import folder_of, read_section, resolve
 from common.errors import InputError
 from common.images import read_field, read_header
+from common.registration.finished import unfinished
 from common.registration.keys import LABEL_KEYS, MASK_KEYS, PATH_KEYS
-from common.registration.many import unfinished
 from common.registration.outputs import check_outputs
 from common.registration.points import read_points
 from common.registration.transform_files import read_affine
@@ -40,6 +40,7 @@ def registration_pairs(
     required: bool = True,
     require_overlap: bool = True,
     resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, str]]:
     """List the pairs of a run and check the header of every file.
 
@@ -65,7 +66,8 @@ def registration_pairs(
         output_dir: where the results are going to be written; checked too where it is given.
         required: whether it is an error to name no pair; a configuration that is only looked at has none.
         require_overlap: whether the fields of view have to overlap; not where an alignment follows.
-        resume: leave out the pairs of a datalist that have results in ``output_dir``.
+        resume: leave out the pairs that have results in ``output_dir``; the list may be empty then.
+        settings: what makes the results now: those of other settings are none (``finished``).
 
     Returns:
         A dictionary of absolute paths a pair, without empty entries, and ``kind`` where given. Pairs of a datalist have
@@ -91,7 +93,7 @@ def registration_pairs(
     if output_dir is not None:
         output_dir = path_as_written(output_dir)
         check_outputs(pairs, output_dir)
-        pairs = unfinished(pairs, output_dir) if datalist and resume else pairs
+        pairs = unfinished(pairs, output_dir, settings) if resume else pairs
     _check_files(pairs, require_overlap)
     return pairs
 

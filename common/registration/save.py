@@ -19,7 +19,7 @@ from common.registration.clock import stage
 from common.registration.foreground import foreground_of
 from common.registration.grids import grid_of, through
 from common.registration.intensities import held, range_of
-from common.registration.keys import LABEL_KEYS, PATH_KEYS
+from common.registration.keys import PATH_KEYS
 from common.registration.masks import counted_of, mask_writers
 from common.registration.measures import (
     PROTOCOL,
@@ -119,15 +119,14 @@ class SaveRegistrationd(Transform):
         return writers
 
     def _metrics(self, data: dict[Hashable, Any], jacobian: Tensor) -> dict[str, Any]:
-        fixed, moving, ddf = data["fixed"], data["moving"], data["ddf"].as_tensor()
+        fixed, ddf = data["fixed"], data["ddf"].as_tensor()
         affine, grid = fixed.affine.numpy(), grid_of(fixed)
         mask = foreground_of(data, "fixed")
         field = ddf_to_lps(ddf, affine)
         network = grid_of(data["image"])
         metrics: dict[str, Any] = {
-            "fixed": fixed.meta["filename_or_obj"],
-            "moving": moving.meta["filename_or_obj"],
-            **{key: data[key].meta["filename_or_obj"] for key in LABEL_KEYS if isinstance(data.get(key), MetaTensor)},
+            **{role: data[role].meta["filename_or_obj"] for role in ("fixed", "moving")},
+            **json.loads(data.get("inputs", "{}")),
             "network": self.network,
             **self.further,
             "identical_inputs": bool(data.get("identical_inputs", False)),

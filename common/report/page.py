@@ -62,6 +62,7 @@ def _content(result: Result, folder: Path) -> dict[str, Any]:
     style = (_HERE / "page.css").read_text(encoding="utf-8").replace("{{ layers }}", str(len(layers)))
     parts = [("quality", "quality"), ("images", "before and after")]
     parts += [(figure["anchor"], figure["title"].lower()) for figure in drawn]
+    parts += [("alignment", "alignment")] if metrics.get("alignment") else []
     parts += [("figures", "figures"), ("methods", "methods"), ("run", "how it was made")]
     return {
         "title": f"{_name(metrics.get('moving'))} onto {_name(metrics.get('fixed'))}",

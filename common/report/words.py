@@ -16,6 +16,15 @@ TEN_DETERMINANTS = (
     "Liu, Y. et al. On finite difference Jacobian computation in deformable image registration. International Journal "
     "of Computer Vision 132, 3678-3688 (2024)"
 )
+BRAIN = (
+    "Fisch, L. et al. deepbet: Fast brain extraction of T1-weighted MRI using convolutional neural networks. Computers "
+    "in Biology and Medicine 179, 108845 (2024)"
+)
+BRAIN_CT = "Muschelli, J. et al. Validated automatic brain extraction of head CT images. NeuroImage 114, 379-385 (2015)"
+CORRELATION = (
+    "Avants, B. B. et al. Symmetric diffeomorphic image registration with cross-correlation. Medical Image Analysis "
+    "12(1), 26-41 (2008)"
+)
 MIND = (
     "Heinrich, M. P. et al. Towards realtime multimodal fusion for image-guided interventions using self-similarities. "
     "MICCAI (2013)"
@@ -145,11 +154,13 @@ def methods(metrics: Mapping[str, Any]) -> tuple[str, list[str]]:
 
     versions = metrics.get("versions", {})
     own = f"registration-bundles {versions.get('registration-bundles', '')}".strip()
+    network = "out a network" if _no_network(metrics) else f" {metrics.get('network') or 'a network'}"
     sentences = [
-        f"The moving image was registered to the fixed image with {metrics.get('network') or 'a network'}"
+        f"The moving image was registered to the fixed image with{network}"
         f"{cite(*references_of(metrics))} as implemented in {own} (MONAI {versions.get('monai', '')}{cite(MONAI)}, "
         f"PyTorch {versions.get('torch', '')})."
     ]
+    sentences += _brain_sentences(metrics, cite)
     kind = metrics.get("alignment", {}).get("kind")
     if kind in ("rigid", "affine"):
         article = "an" if kind == "affine" else "a"
@@ -164,6 +175,29 @@ def methods(metrics: Mapping[str, Any]) -> tuple[str, list[str]]:
     return " ".join(sentences), sources
 
 
+def _no_network(metrics: Mapping[str, Any]) -> bool:
+    return metrics.get("network") == "no network"
+
+
+def _brain_sentences(metrics: Mapping[str, Any], cite: Any) -> Iterator[str]:
+    """How each head was stripped, and what did not count."""
+    brain = metrics.get("brain") or {}
+    for role in ("fixed", "moving"):
+        method = (brain.get(role) or {}).get("method", "none")
+        if method == "given":
+            yield f"The {role} image was limited to a given brain mask."
+        elif method not in _NOT_STRIPPED:
+            source = BRAIN if method == "deepbet" else BRAIN_CT
+            what = "with deepbet" if method == "deepbet" else f"by {method}, after"
+            yield f"The {role} image, a whole head, was stripped to the brain {what}{cite(source)}."
+    excluded = [role for role in ("fixed", "moving") if metrics.get(f"{role}_exclude")]
+    if excluded:
+        yield f"Regions that were excluded by a mask of the {' and of the '.join(excluded)} image did not count."
+
+
+_NOT_STRIPPED = ("none", "not installed", "failed")
+
+
 def _network_sentences(metrics: Mapping[str, Any]) -> Iterator[str]:
     grid = metrics.get("network_grid")
     if grid:
@@ -171,10 +205,8 @@ def _network_sentences(metrics: Mapping[str, Any]) -> Iterator[str]:
         steps = " and then ".join(
             f"{number(spacing * step)} mm" for step in (passes if isinstance(passes, list) else [passes])
         )
-        yield (
-            f"Both were resampled to {number(spacing)} mm isotropic voxels and scaled to [0, 1]; the network predicted "
-            f"the displacement field at {steps}."
-        )
+        predicted = "" if _no_network(metrics) else f"; the network predicted the displacement field at {steps}"
+        yield f"Both were resampled to {number(spacing)} mm isotropic voxels and scaled to [0, 1]{predicted}."
     digest = (metrics.get("weights") or {}).get("sha256")
     if digest:
         yield f"Its weights have the SHA-256 digest {digest[:16]}."
@@ -184,11 +216,17 @@ def _refinement_sentences(metrics: Mapping[str, Any], cite: Any) -> Iterator[str
     refinement = metrics.get("refinement")
     if not refinement:
         return
-    two, start = refinement.get("contrasts") == 2, refinement.get("start")
+    two = refinement.get("contrasts") == 2
     measure = f"modality-independent descriptors{cite(MIND)} and local correlation" if two else "local correlation"
-    begin = "Starting from the alignment alone, the" if start == "affine" else "The"
     yield (
-        f"{begin} field was refined on the pair itself "
-        f"(preset {refinement.get('preset')}) by {measure}, with every step "
+        f"{_STARTS.get(refinement.get('start'), 'The')} field was refined on the pair itself "
+        f"(preset {refinement.get('preset')}) by {measure}{cite(CORRELATION)}, with every step "
         f"checked to stay one to one by ten finite-difference determinants{cite(TEN_DETERMINANTS)}."
     )
+
+
+#: How the sentence on refinement begins, by where it began.
+_STARTS = {
+    "affine": "Starting from the alignment alone, the",
+    "mean": "Starting between the refined alignment and the network's field, the",
+}

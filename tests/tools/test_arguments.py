@@ -115,3 +115,18 @@ def test_a_list_that_is_needed_takes_all_loose_words(words, expected):
 def test_a_list_that_is_needed_takes_the_words_up_to_the_next_option(words: str):
     given = values(*words.split(), "--inverse", command=read_command("apply", "tools.apply:apply"))
     assert given == {"transform": ["t"], "input": ["a", "b"], "output": ["c", "d"], "inverse": True}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "raw out participant --participant-label 01 sub-02 --workers 2",
+        "raw out participant --participant_label 01,sub-02 --workers 2",
+        "--participant-label 01 sub-02 raw out participant --workers 2",
+        "raw --participant-label 01 sub-02 out participant --workers 2",
+    ],
+)
+def test_any_list_takes_words_but_for_those_that_others_need(words: str):
+    given = values(*words.split(), command=read_command("bids", "tools.bids.command:bids"))
+    assert given.pop("participant_label") == ["01", "sub-02"]
+    assert given == {"bids_dir": Path("raw"), "out_dir": Path("out"), "analysis_level": "participant", "workers": 2}

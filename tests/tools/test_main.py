@@ -117,7 +117,8 @@ def test_a_wrong_call_ends_in_one_line_and_its_code(call, words, code, text):
 
 
 def test_help_and_version(call):
-    assert call("--version") == (0, f"registration-bundles {common.__version__}\n", "")
+    for words in (["--version"], ["example", "--version"], ["group", "--version"]):
+        assert call(*words) == (0, f"registration-bundles {common.__version__}\n", "")
     assert call("group", "--help")[1].startswith("usage: python -m tools group COMMAND")
     assert call("example", "--voxels", "-h")[1].startswith("usage: python -m tools example IMAGE [options]")
 

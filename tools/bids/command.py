@@ -9,6 +9,7 @@ from common.errors import InputError
 from common.writing import check_writable
 from tools.bids.dataset import OTHERS, REFERENCE, Task, find_images, tasks
 from tools.bids.derivatives import WORK, publish, write_description
+from tools.bids.filters import filtered, read_filters
 from tools.cohort.command import refuse_failures, register_all, write_overview
 from tools.cohort.state import Cohort
 
@@ -20,6 +21,9 @@ def bids(
     out_dir: Path,
     analysis_level: str,
     participant_label: Sequence[str] = (),
+    session_label: Sequence[str] = (),
+    bids_filter_file: Path | None = None,
+    skip_bids_validation: bool = False,
     template: Path | None = None,
     space: str | None = None,
     bundle: str = "mambamorph",
@@ -29,6 +33,8 @@ def bids(
 ) -> None:
     """Register a BIDS data set: T1w images to a template, or T2w, FLAIR and others to the T1w of their session.
 
+    With a template, the images of a session without a T1w go to it themselves.
+
     ``participant`` registers and writes derivatives with BIDS names; ``group`` writes the table and the page of all.
     Goes on where it was stopped, as tools cohort does.
 
@@ -36,7 +42,10 @@ def bids(
         bids_dir: the raw data set.
         out_dir: the derivatives; the cohort's own files lie in its folder work.
         analysis_level: participant or group.
-        participant_label: labels with commas between them; all participants without it.
+        participant_label: labels, with or without sub-; all participants without it.
+        session_label: labels, with or without ses-; all sessions without it.
+        bids_filter_file: JSON of entities by kind of image, as fMRIPrep takes it, such as {"t1w": {"run": "01"}}.
+        skip_bids_validation: taken since BIDS Apps have it; the data set is not validated either way.
         template: an image; the others go to their session's T1w without it.
         space: what the template's space is called; from its name without it.
         bundle: name or folder of the bundle.
@@ -51,7 +60,8 @@ def bids(
         raise InputError(f"analysis_level: expected {' or '.join(LEVELS)}, got {analysis_level!r}")
     raw, folder = bids_dir.expanduser().absolute(), check_writable(out_dir)
     fixed = template.expanduser().absolute() if template else None
-    chosen = tasks(find_images(raw, (REFERENCE, *OTHERS), participant_label), fixed, space)
+    images = find_images(raw, (REFERENCE, *OTHERS), participant_label, session_label)
+    chosen = tasks(filtered(images, read_filters(bids_filter_file) if bids_filter_file else {}), fixed, space)
     cohort = _cohort(folder, chosen)
     if analysis_level == "participant":
         opened = Bundle(bundle)

@@ -1,5 +1,6 @@
 """Which images of a BIDS data set are registered to which; ancpbids reads the data set."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 #: Suffixes of anatomical images that are registered to the T1w of their session.
 OTHERS = ("T2w", "FLAIR", "PDw", "T2star", "T2starw", "inplaneT2")
@@ -30,6 +33,11 @@ class Image:
     suffix: str
 
     @property
+    def labels(self) -> dict[str, str]:
+        """The entities by key: ``{"sub": "01", "ses": "a", "run": "1"}``."""
+        return dict(part.split("-", 1) for part in self.entities.split("_") if "-" in part)
+
+    @property
     def uri(self) -> str:
         """The image as a BIDS URI of the raw data set."""
         return f"bids:raw:{self.folder}/{self.path.name}"
@@ -50,13 +58,16 @@ class Task:
         return f"{self.moving.entities}_from-{self.moving.suffix}_to-{self.space}"
 
 
-def find_images(bids_dir: Path, suffixes: Sequence[str], participants: Sequence[str] = ()) -> list[Image]:
+def find_images(
+    bids_dir: Path, suffixes: Sequence[str], participants: Sequence[str] = (), sessions: Sequence[str] = ()
+) -> list[Image]:
     """The anatomical images of a data set, in order.
 
     Args:
         bids_dir: with ``dataset_description.json``.
         suffixes: which ones.
         participants: labels, with or without ``sub-``; all without it.
+        sessions: labels, with or without ``ses-``; all, and images without a session, without it.
 
     Raises:
         InputError: no data set, ancpbids is missing, or a participant that is not in it.
@@ -76,7 +87,13 @@ def find_images(bids_dir: Path, suffixes: Sequence[str], participants: Sequence[
     found = layout.get(
         suffix=list(suffixes), extension=[".nii.gz", ".nii"], scope="raw", return_type="filename", **wanted
     )
-    return sorted((_image(Path(path), bids_dir) for path in found), key=lambda image: str(image.path))
+    images = sorted((_image(Path(path), bids_dir) for path in found), key=lambda image: str(image.path))
+    chosen = [label.removeprefix("ses-") for label in sessions]
+    there = sorted({image.labels["ses"] for image in images if "ses" in image.labels})
+    for label in chosen:
+        if label not in there:
+            raise InputError(f"{bids_dir}: expected a session of {', '.join(there) or 'none'}, got {label!r}")
+    return [image for image in images if not chosen or image.labels.get("ses") in chosen]
 
 
 def _image(path: Path, bids_dir: Path) -> Image:
@@ -86,9 +103,10 @@ def _image(path: Path, bids_dir: Path) -> Image:
 
 
 def tasks(images: Sequence[Image], template: Path | None = None, space: str | None = None) -> list[Task]:
-    """What is registered to what.
+    """What is registered to what; images that have nothing to go to are said aloud.
 
-    With a template every T1w goes to it; without one every other anatomical image goes to the first T1w of its session.
+    With a template every T1w goes to it, and so does each image of a session that has no T1w. Without one every other
+    anatomical image goes to the first T1w of its session.
 
     Args:
         images: of the data set.
@@ -98,24 +116,29 @@ def tasks(images: Sequence[Image], template: Path | None = None, space: str | No
     Raises:
         InputError: a space's name that BIDS cannot hold, or nothing to register.
     """
+    first = {image.folder: image for image in reversed(images) if image.suffix == REFERENCE}
+    lonely = [image for image in images if image.folder not in first]
     if template is not None:
         label = space or template_label(template)
         if not re.fullmatch("[A-Za-z0-9]+", label):
             raise InputError(f"space: expected letters and digits, as BIDS has labels, got {label!r}")
+        for image in lonely:
+            logger.warning("%s: no %s in its session: it goes to the template itself", image.path.name, REFERENCE)
         chosen = [
             Task(image, template, label, f"bids:template:{template.name}")
             for image in images
-            if image.suffix == REFERENCE
+            if image.suffix == REFERENCE or image in lonely
         ]
     else:
-        first = {image.folder: image for image in reversed(images) if image.suffix == REFERENCE}
+        for image in lonely:
+            logger.warning("%s is left out: no %s in its session", image.path.name, REFERENCE)
         chosen = [
             Task(image, first[image.folder].path, REFERENCE, first[image.folder].uri)
             for image in images
             if image.suffix != REFERENCE and image.folder in first
         ]
     if not chosen:
-        wanted = f"{REFERENCE} images" if template else f"a {REFERENCE} beside another of {', '.join(OTHERS)}"
+        wanted = "anatomical images" if template else f"a {REFERENCE} beside another of {', '.join(OTHERS)}"
         raise InputError(f"nothing to register: expected {wanted}, got {len(images)} images")
     return chosen
 

@@ -1,10 +1,10 @@
 """``python -m tools cohort``: register every pair of a datalist, in several processes, and go on after a kill."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import __version__
 from common.bundle import Bundle
 from common.errors import InputError
 from common.registration.pairs import listed_pairs
@@ -13,11 +13,11 @@ from common.writing import check_writable
 from tools.cohort.disk import check_disk as room_for
 from tools.cohort.index import INDEX, write_index
 from tools.cohort.processes import run
-from tools.cohort.state import FAILED, SETTINGS, Cohort, Pair, claim, shard
+from tools.cohort.state import FAILED, Cohort, Pair, shard
 from tools.cohort.table import TABLE, rows, write_table
-from tools.cohort.worker import THUMBNAILS, Work
+from tools.cohort.worker import THUMBNAILS, Work, lacks_pictures
 
-_OWN = (FAILED, SETTINGS, TABLE, INDEX, THUMBNAILS)
+_OWN = (FAILED, TABLE, INDEX, THUMBNAILS)
 
 
 def cohort(
@@ -66,14 +66,19 @@ def register_all(
         InputError: nothing can be registered, see ``cohort``.
     """
     options = options | _device(options)
-    opened = _begin(mine, bundle, {key: value for key, value in options.items() if key != "device"}, overwrite)
-    opened.check(sample_pair(), mine.folder, **options)
+    mine = replace(mine, settings=Bundle(bundle).check(sample_pair(), mine.folder, **options))
+    if overwrite:
+        for pair in mine.pairs:
+            (mine.folder / pair["name"] / "metrics.json").unlink(missing_ok=True)
+    mine.check_settings()
+    mine.forgive(mine.pairs)
     waiting = [pair for pair in mine.pairs if not mine.settled(pair)]
     print(f"{len(mine.pairs)} pairs, {len(mine.pairs) - len(waiting)} finished before", flush=True)
     if check_disk and waiting:
         print(room_for(mine, waiting), flush=True)
     threads = max(1, (os.cpu_count() or 1) // (workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    run([Work(Cohort(mine.folder, shard(waiting, n, workers)), bundle, options, threads) for n in range(workers)])
+    todo = [pair for pair in mine.pairs if not mine.settled(pair) or lacks_pictures(mine, pair, options)]
+    run([Work(mine.of(shard(todo, n, workers)), bundle, options, threads) for n in range(workers)])
 
 
 def _named(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -91,18 +96,6 @@ def _device(options: dict[str, Any]) -> dict[str, str]:
     if "device" in options or not count:
         return {}
     return {"device": f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % count}"}
-
-
-def _begin(mine: Cohort, bundle: str, options: dict[str, Any], overwrite: bool) -> Bundle:
-    opened = Bundle(bundle)
-    if overwrite:
-        (mine.folder / SETTINGS).unlink(missing_ok=True)
-        for pair in mine.pairs:
-            (mine.folder / pair["name"] / "metrics.json").unlink(missing_ok=True)
-    settings = {"bundle": opened.name, "version": opened.version, "software": __version__, "options": options}
-    claim(mine.folder, settings)
-    mine.forgive(mine.pairs)
-    return opened
 
 
 def write_overview(everything: Cohort) -> None:

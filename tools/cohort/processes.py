@@ -73,7 +73,7 @@ class _Watched:
             return False
         name = signal.Signals(-code).name
         self.cohort.fail(left[0], f"its process was ended by {name}; for SIGKILL: out of memory?")
-        self.process = _start(replace(self.job, cohort=Cohort(self.cohort.folder, left[1:])))
+        self.process = _start(replace(self.job, cohort=self.cohort.of(left[1:])))
         return True
 
     def stop(self) -> None:

@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from common.registration.outputs import result_folder
+from common.registration.finished import changes, finished
 from common.writing import save_json
 
 Pair = Mapping[str, str]
-#: What began the run, and the folder of a file for each pair that could not be registered.
-SETTINGS, FAILED = "cohort.json", "failed"
+#: The folder of a file for each pair that could not be registered.
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,34 @@ class Cohort:
     Attributes:
         folder: the cohort's output folder; absolute.
         pairs: as ``registration_pairs`` gives them, each with a ``name``.
+        settings: what makes the results, see ``common.registration.finished``; None takes those of any.
     """
 
     folder: Path
     pairs: Sequence[Pair]
+    settings: Mapping[str, Any] | None = None
 
     def metrics(self, pair: Pair) -> dict[str, Any] | None:
-        """The finished result of a pair; None where there is none of these very images.
+        """The finished result of a pair; None where there is none of these very files and settings."""
+        return finished(pair, self.folder, self.settings)
 
-        ``metrics.json`` comes last of a pair's files: it says that the others are whole.
+    def of(self, pairs: Sequence[Pair]) -> "Cohort":
+        """The same cohort with other pairs."""
+        return replace(self, pairs=pairs)
+
+    def check_settings(self) -> None:
+        """Check that what is finished was made as the rest is going to be: a table holds one kind of results.
+
+        Raises:
+            InputError: it was not; the text says what differs of the first pair.
         """
-        try:
-            found = json.loads((result_folder(self.folder, pair) / "metrics.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        same = isinstance(found, dict) and all(found.get(role) == pair[role] for role in ("fixed", "moving"))
-        return found if same else None
+        for pair in self.pairs:
+            found = finished(pair, self.folder)
+            if found is not None and self.settings is not None and (words := changes(found, self.settings)):
+                raise InputError(
+                    f"{self.folder}: {pair['name']} was registered with other options ({'; '.join(words)}), expected "
+                    "the same to go on: choose another folder, or --overwrite true to register all of it again"
+                )
 
     def failure(self, pair: Pair) -> str | None:
         """Why a pair could not be registered; None where that is not known."""
@@ -70,25 +82,3 @@ def shard(pairs: Sequence[Pair], number: int, count: int) -> list[Pair]:
     [[{'name': 'a'}, {'name': 'c'}, {'name': 'e'}], [{'name': 'b'}, {'name': 'd'}]]
     """
     return list(pairs[number::count])
-
-
-def claim(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Note how this cohort is registered, or check that it goes on as it began.
-
-    Raises:
-        InputError: the folder holds a cohort of other settings; the text names the first that differs.
-    """
-    path, wanted = folder / SETTINGS, json.loads(json.dumps(dict(settings), default=str))
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        save_json(wanted, path)
-        return
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the settings of the cohort that began here, got: {error}") from error
-    for key in sorted({*before, *wanted}):
-        if before.get(key) != wanted.get(key):
-            raise InputError(
-                f"{folder}: this cohort began with {key} {before.get(key)}, expected the same to go on, got "
-                f"{wanted.get(key)}: choose another folder, or --overwrite true to register all of it again"
-            )

@@ -1,5 +1,6 @@
 """One process of a cohort: registers its pairs one after another, notes those that fail, and goes on."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +10,13 @@ from typing import Any
 from common.bundle import Bundle
 from common.errors import InputError, find_input_error
 from common.registration import check_pair_files
-from common.report import thumbnail
+from common.report import PAGE as REPORT
+from common.report import thumbnail, write_report
+from common.switches import switch
 from common.writing import write_atomically
 from tools.cohort.state import Cohort, Pair
+
+logger = logging.getLogger(__name__)
 
 #: Pairs that one call of the pipeline takes: the network is built once for them.
 CHUNK = 16
@@ -36,7 +41,7 @@ class Work:
 
 
 def work(job: Work) -> None:
-    """Register every pair of a job that is not settled yet.
+    """Register every pair of a job that is not settled yet; draw the pictures that a kill left out.
 
     Raises:
         InputError: nothing can be registered at all: an option that is not known, a folder that cannot be written.
@@ -47,6 +52,7 @@ def work(job: Work) -> None:
     torch.set_num_threads(job.threads)
     bundle, cohort = Bundle(job.bundle), job.cohort
     waiting = [pair for pair in cohort.pairs if not cohort.settled(pair)]
+    _draw(cohort, [pair for pair in cohort.pairs if pair not in waiting], job.options)
     while waiting:
         chunk, waiting = waiting[:CHUNK], waiting[CHUNK:]
         chunk = [pair for pair in chunk if _readable(cohort, pair)]
@@ -81,21 +87,49 @@ def _register(bundle: Bundle, cohort: Cohort, chunk: Sequence[Pair], options: Ma
         else:
             cause = find_input_error(error)
             cohort.fail(left[0], str(cause) if cause else f"{type(error).__name__}: {error}")
-        _draw(cohort, chunk)
+        _draw(cohort, chunk, options)
         return left[1:]
-    _draw(cohort, chunk)
+    _draw(cohort, chunk, options)
     return []
 
 
-def _draw(cohort: Cohort, pairs: Sequence[Pair]) -> None:
-    """Thumbnails of the finished pairs that have none."""
+def lacks_pictures(cohort: Cohort, pair: Pair, options: Mapping[str, Any]) -> bool:
+    """Whether a finished pair has no thumbnail of its own result, or no report where one is wanted."""
+    return _lacks(cohort, pair, _thumbnail_file(cohort, pair)) or _lacks_report(cohort, pair, options)
+
+
+def _lacks(cohort: Cohort, pair: Pair, picture: Path) -> bool:
+    """Whether a file that follows ``metrics.json`` is missing, or of an earlier result."""
+    try:
+        return picture.stat().st_mtime_ns < (cohort.folder / pair["name"] / "metrics.json").stat().st_mtime_ns
+    except OSError:
+        return not picture.is_file()
+
+
+def _lacks_report(cohort: Cohort, pair: Pair, options: Mapping[str, Any]) -> bool:
+    wanted = switch(options.get("report", False), "report")
+    return wanted and not (cohort.folder / pair["name"] / REPORT).is_file()
+
+
+def _draw(cohort: Cohort, pairs: Sequence[Pair], options: Mapping[str, Any]) -> None:
+    """Draw what finished pairs lack; a picture that cannot be drawn is said, and costs no pair."""
     for pair in pairs:
-        metrics = cohort.metrics(pair)
-        if metrics is not None:
-            draw_thumbnail(cohort.folder, pair)
+        if cohort.metrics(pair) is None:
+            continue
+        try:
+            if _lacks(cohort, pair, _thumbnail_file(cohort, pair)):
+                draw_thumbnail(cohort, pair)
+            if _lacks_report(cohort, pair, options):
+                write_report(cohort.folder / pair["name"])
+        except InputError as error:
+            logger.warning("%s has no picture: %s", pair["name"], error)
 
 
-def draw_thumbnail(folder: Path, pair: Pair) -> None:
+def draw_thumbnail(cohort: Cohort, pair: Pair) -> None:
     """Write the small picture that the index page shows."""
-    content = thumbnail(folder / pair["name"], pair["fixed"])
-    write_atomically(folder / THUMBNAILS / f"{pair['name']}.jpg", lambda path: path.write_bytes(content))
+    content = thumbnail(cohort.folder / pair["name"], pair["fixed"])
+    write_atomically(_thumbnail_file(cohort, pair), lambda path: path.write_bytes(content))
+
+
+def _thumbnail_file(cohort: Cohort, pair: Pair) -> Path:
+    return cohort.folder / THUMBNAILS / f"{pair['name']}.jpg"

@@ -8,7 +8,6 @@ import pytest
 
 from common.bundle import Bundle
 from common.errors import InputError
-from common.registration.many import unfinished
 from tests.common.bundle.test_run import write_bundle
 from tests.common.registration.phantom import make_image
 
@@ -47,8 +46,10 @@ def test_the_others_finish_and_a_second_run_goes_on(listed, caplog):
     assert again.folder == out / "bad"
     assert "2 of 3 pairs have results already" in caplog.text
     assert times == {name: (out / name / "metrics.json").stat().st_mtime_ns for name in "bc"}
-    with pytest.raises(InputError, match="nothing to register"):
-        bundle.register(run, out, resume=True)
+    assert bundle.register(run, out, resume=True) == []
+    assert "all 3 pairs have results of these images and options already: all is done" in caplog.text
+    assert len(bundle.register(run, out, resume=True, report=False, device="cpu", refine="fast")) == 3
+    assert "b is done again: refine was off, is fast" in caplog.text
 
 
 def test_a_missing_file_is_said_at_the_start_and_again_at_the_end(listed, caplog):
@@ -63,12 +64,3 @@ def test_one_pair_alone_fails_as_it_is(listed):
     bundle = Bundle(write_bundle(listed / "bundle", 1))
     with pytest.raises(InputError, match=r"^moving image .*bad.nii.gz: expected a complete image"):
         bundle.register({"fixed": str(listed / "a.nii.gz"), "moving": str(listed / "bad.nii.gz")}, listed / "out")
-
-
-def test_results_of_other_images_are_no_results(tmp_path):
-    pairs = [{"fixed": "/a", "moving": "/b", "name": "one"}, {"fixed": "/a", "moving": "/c", "name": "two"}]
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "metrics.json").write_text('{"fixed": "/a", "moving": "/x"}')
-    assert unfinished(pairs, tmp_path) == pairs
-    (tmp_path / "one" / "metrics.json").write_text('{"fixed": "/a", "moving": "/b"}')
-    assert unfinished(pairs, tmp_path) == pairs[1:]

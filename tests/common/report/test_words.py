@@ -56,13 +56,37 @@ def test_the_paragraph_names_what_ran_and_cites_it(metrics, tmp_path):
     assert "aligned by an affine map" in paragraph
     assert "cdcdcdcdcdcdcdcd" in paragraph and "at 4 mm and then 2 mm" in paragraph
     assert sources[0] == "Author. Title (2024)"
-    assert paragraph.count("[") == len(sources) + paragraph.count("[0, 1]") == 5
+    assert paragraph.count("[") == len(sources) + paragraph.count("[0, 1]") == 6
 
 
 def test_two_contrasts_are_said():
     refinement = {**FURTHER["refinement"], "contrasts": 2}
     paragraph, sources = methods({"refinement": refinement})
     assert "modality-independent descriptors [2]" in paragraph and "Heinrich" in sources[1]
+    assert "local correlation [3]" in paragraph and "Avants" in sources[2]
+
+
+@pytest.mark.parametrize(
+    ("start", "words"), [("affine", "Starting from the alignment alone, the"), ("mean", "between"), ("network", "The")]
+)
+def test_where_the_refinement_began_is_said(start, words):
+    assert f"{words}" in methods({"refinement": {"start": start}})[0].partition("field was refined")[0]
+
+
+def test_stripped_heads_are_said_with_their_papers():
+    brain = {"fixed": {"method": "deepbet"}, "moving": {"method": "CT thresholds"}}
+    paragraph, sources = methods({"brain": brain})
+    assert "The fixed image, a whole head, was stripped to the brain with deepbet [2]." in paragraph
+    assert "by CT thresholds, after [3]" in paragraph and "Fisch" in sources[1] and "Muschelli" in sources[2]
+    given = methods({"brain": {"fixed": {"method": "given"}, "moving": {"method": "failed"}}, "moving_exclude": "/m"})
+    assert "limited to a given brain mask" in given[0] and "a mask of the moving image did not count" in given[0]
+    assert "stripped" not in given[0] and len(given[1]) == 1
+
+
+def test_without_a_network_none_is_named():
+    grid = {"spacing_mm": 1.0}
+    paragraph, _ = methods({"network": "no network", "network_grid": grid})
+    assert "to the fixed image without a network as implemented" in paragraph and "predicted" not in paragraph
 
 
 def test_what_did_not_happen_is_not_said():

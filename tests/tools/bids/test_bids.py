@@ -17,6 +17,7 @@ from tests.common.registration.phantom import make_image
 from tests.tools.cohort.conftest import tiny as tiny
 from tools.bids.command import bids
 from tools.bids.dataset import find_images, tasks
+from tools.bids.filters import filtered, read_filters
 from tools.cohort.worker import work
 
 pytest.importorskip("ancpbids")
@@ -54,28 +55,61 @@ def template(tmp_path):
     return make_image(tmp_path / "templates" / "tpl-Phantom_T1w.nii.gz")
 
 
-def test_with_a_template_every_t1w_goes_there(raw, template):
+def test_with_a_template_every_t1w_goes_there(raw, template, caplog):
     found = tasks(find_images(raw, ("T1w", "T2w", "FLAIR")), template)
     assert [task.name for task in found] == [
         "sub-01_ses-a_from-T1w_to-Phantom",
         "sub-02_run-01_from-T1w_to-Phantom",
         "sub-02_run-02_from-T1w_to-Phantom",
+        "sub-03_from-FLAIR_to-Phantom",
     ]
     assert {task.fixed for task in found} == {template}
+    assert "sub-03_FLAIR.nii.gz: no T1w in its session: it goes to the template itself" in caplog.text
 
 
-def test_without_one_the_others_go_to_the_first_t1w_of_their_session(raw):
+def test_without_one_the_others_go_to_the_first_t1w_of_their_session(raw, caplog):
     found = tasks(find_images(raw, ("T1w", "T2w", "FLAIR")))
     assert [(task.name, task.fixed.name) for task in found] == [
         ("sub-01_ses-a_from-T2w_to-T1w", "sub-01_ses-a_T1w.nii.gz"),
         ("sub-02_acq-hi_from-FLAIR_to-T1w", "sub-02_run-01_T1w.nii.gz"),
     ]
+    assert "sub-03_FLAIR.nii.gz is left out: no T1w in its session" in caplog.text
 
 
 def test_participants_are_chosen_by_label(raw, template):
     assert len(tasks(find_images(raw, ("T1w",), ["sub-02"]), template)) == 2
     with pytest.raises(InputError, match=r"expected a participant of 01, 02, 03, got '9'"):
         find_images(raw, ("T1w",), ["9"])
+    assert [image.folder for image in find_images(raw, ("T1w",), (), ["ses-a"])] == ["sub-01/ses-a/anat"]
+    with pytest.raises(InputError, match=r"expected a session of a, got 'b'"):
+        find_images(raw, ("T1w",), (), ["b"])
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ({"t1w": {"run": "01"}}, ["sub-02_run-01"]),
+        ({"t1w": {"run": 2, "datatype": "anat"}}, ["sub-02_run-02"]),
+        ({"t1w": {"session": None, "run": ["01", "02"]}}, ["sub-02_run-01", "sub-02_run-02"]),
+        ({"t1w": {"ses": "*"}, "bold": {"task": "rest"}}, ["sub-01_ses-a"]),
+        ({"T1w": {"run": "Query.NONE", "acquisition": None}}, ["sub-01_ses-a"]),
+        ({"flair": {"acquisition": "lo"}}, ["sub-01_ses-a", "sub-02_run-01", "sub-02_run-02"]),
+    ],
+)
+def test_a_filter_file_chooses_by_entities(raw, tmp_path, filters, names):
+    (tmp_path / "filters.json").write_text(json.dumps(filters))
+    found = filtered(find_images(raw, ("T1w",)), read_filters(tmp_path / "filters.json"))
+    assert [image.entities for image in found] == names
+
+
+@pytest.mark.parametrize(
+    ("filters", "text"),
+    [({"t1w": {"colour": "a"}}, r"T1w: expected one of subject, .*, got 'colour'"), ({"t1w": 3}, "got 3")],
+)
+def test_a_filter_that_nothing_has_is_refused(tmp_path, filters, text):
+    (tmp_path / "filters.json").write_text(json.dumps(filters))
+    with pytest.raises(InputError, match=text):
+        read_filters(tmp_path / "filters.json")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +117,10 @@ def test_participants_are_chosen_by_label(raw, template):
     [
         ({"analysis_level": "session"}, "analysis_level: expected participant or group, got 'session'"),
         ({"space": "MNI-152"}, "space: expected letters and digits.*got 'MNI-152'"),
-        ({"participant_label": ["03"]}, "nothing to register: expected T1w images"),
+        (
+            {"participant_label": ["03"], "template": None},
+            "nothing to register: expected a T1w beside another of T2w.*got 1 images",
+        ),
         ({"bids_dir": Path("/")}, "expected a BIDS data set, got no dataset_description.json"),
     ],
 )
@@ -121,9 +158,19 @@ def test_derivatives_have_the_names_of_bids(derivatives, raw, template, tiny, ca
     np.testing.assert_allclose(apply_to_points(back, apply_to_points(there, point)), point, atol=0.5)
     capsys.readouterr()
     bids(raw, derivatives, "participant", template=template, bundle=tiny)
-    assert "3 pairs, 3 finished before" in capsys.readouterr().out
+    assert "4 pairs, 4 finished before" in capsys.readouterr().out
     bids(raw, derivatives, "group", template=template)
     assert (derivatives / "work" / "index.html").is_file() and (derivatives / "work" / "cohort.csv").is_file()
+
+
+def test_a_broken_subject_costs_itself(raw, template, tmp_path, tiny):
+    broken = raw / "sub-01" / "ses-a" / "anat" / "sub-01_ses-a_T1w.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:3000])
+    out = raw / "derivatives" / "registered"  # where BIDS Apps are often told to write
+    with pytest.raises(InputError, match=r"1 of 4 pairs failed \(sub-01_ses-a_from-T1w_to-Phantom\)"):
+        bids(raw, out, "participant", template=template, bundle=tiny)
+    assert len(list(out.glob("sub-*/**/*_space-Phantom_*.nii.gz"))) == 3
+    assert len(tasks(find_images(raw, ("T1w", "FLAIR")), template)) == 4  # derivatives are no raw images
 
 
 def errors_of_the_validator(derivatives):

@@ -1,10 +1,12 @@
 """What counts as done, what is tried again, and that a folder keeps to one way of registering."""
 
+from dataclasses import replace
+
 import pytest
 
 from common.errors import InputError
 from tests.tools.cohort.conftest import finish
-from tools.cohort.state import claim, shard
+from tools.cohort.state import shard
 
 
 def test_a_pair_is_done_where_its_last_file_is(listed):
@@ -44,13 +46,14 @@ def test_every_pair_is_in_exactly_one_shard(listed, count):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_a_cohort_goes_on_as_it_began(tmp_path):
-    claim(tmp_path, {"bundle": "Tiny", "options": {"refine": "fast", "passes": (2, 1)}})
-    claim(tmp_path, {"bundle": "Tiny", "options": {"refine": "fast", "passes": [2, 1]}})
+def test_a_cohort_goes_on_as_it_began(listed):
+    finish(listed, 1, settings={"refine": "fast"})
+    same = replace(listed, settings={"refine": "fast"})
+    same.check_settings()
+    assert same.settled(listed.pairs[1])
+    other = replace(listed, settings={"refine": "off"})
+    assert not other.settled(listed.pairs[1])
     with pytest.raises(
-        InputError, match=r"began with options .*fast.*, expected the same to go on, got .*off.*another"
+        InputError, match=r"pair1 was registered with other options \(refine was fast, is off\).*another"
     ):
-        claim(tmp_path, {"bundle": "Tiny", "options": {"refine": "off"}})
-    (tmp_path / "cohort.json").write_text("{")
-    with pytest.raises(InputError, match="expected the settings of the cohort that began here"):
-        claim(tmp_path, {})
+        other.check_settings()
