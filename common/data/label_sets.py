@@ -157,9 +157,14 @@ LABEL_SETS: dict[str, LabelSet] = {
     "freesurfer_29": _kept(
         _FREESURFER,
         [n for n in _THIRTY if n != 24],
-        "ViT-V-Net: the paper gives the number alone; inferred from the authors' 30 on IXI, without CSF",
+        "the number that ViT-V-Net's paper gives: the authors' 30 on IXI without CSF; their figure shows others",
     ),
     "freesurfer_30": _kept(_FREESURFER, _THIRTY, "the 30 structures that ViT-V-Net's authors score on IXI"),
+    "vit_v_net_28": _kept(
+        _FREESURFER,
+        [n for n in _THIRTY if n not in (2, 41)],
+        "the figure in ViT-V-Net's repository shows these: 16 names, 28 with both sides; its paper says 29",
+    ),
     "oasis_28": LabelSet(
         {n: _FREESURFER[n] for n in _TWENTY_EIGHT},
         {i: n for i, n in enumerate(_SEG35, 1) if n in _TWENTY_EIGHT},

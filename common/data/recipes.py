@@ -82,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
         fixed="ct",
     ),
     # ViT-V-Net's own T1 images are in-house: FreeSurfer's aseg of whoever has others.
-    "freesurfer_t1": Recipe("freesurfer_29", (182, 26, 52), pairs="ordered"),
+    "freesurfer_t1": Recipe("vit_v_net_28", (182, 26, 52), pairs="ordered"),
 }
 
 

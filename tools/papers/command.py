@@ -1,12 +1,13 @@
 """``python -m tools papers``: the rows of the papers' tables and their commands."""
 
 from common.errors import InputError, nearest
-from tools.papers.pages import printed
+from tools.papers.differences import DIFFERENCES
+from tools.papers.quotations import printed
 from tools.papers.rows import DATALISTS, PAPERS, ROWS
 
 
 def papers(paper: str = "") -> None:
-    """List the rows of a paper's tables: what was printed, and the commands that make and score each.
+    """List the rows of a paper's tables: what was printed, what differs, and the commands that make and score each.
 
     Args:
         paper: mambamorph, vmambamorph, psmamba, vit_v_net or caml_morph; all of them without.
@@ -18,6 +19,9 @@ def papers(paper: str = "") -> None:
         print(f"# the list of {data}\n{DATALISTS[data]}")
     for row in rows:
         said = f", printed {printed(row)}" if printed(row) else ""
-        print(f"\n# {PAPERS[row.paper]}: {row.method}, {row.data}{said}{'; ' if row.differs else ''}{row.differs}")
+        print(f"\n# {PAPERS[row.paper]}: {row.method}, {row.data}{said}\n# differs: {', '.join(row.differs)}")
         for command in filter(None, (row.train, row.test)):
             print(command)
+    print("\n# what differs:")
+    for word in dict.fromkeys(word for row in rows for word in row.differs):
+        print(f"# {word}: {DIFFERENCES[word]}")

@@ -17,7 +17,7 @@ class Row:
         parameters: of the network that it trains.
         printed: quotation, row and column of the value in ``quoted_tables.json``: ``("mambamorph", "TransMorph", 1)``.
         options: further words of the training command.
-        differs: what a reader of the row has to know.
+        differs: what a reader of the row has to know: words of ``DIFFERENCES``.
         classical: method of ``tools benchmark registration`` that stands for it: ``none`` is the affine start.
     """
 
@@ -29,7 +29,7 @@ class Row:
     parameters: int = 0
     printed: tuple[str, str, int] | None = None
     options: str = ""
-    differs: str = ""
+    differs: tuple[str, ...] = ()
     classical: str = ""
 
     @property
@@ -62,12 +62,11 @@ class Row:
             return ""
         folder = f"bundles/{self.bundle}/configs"
         files = [f"{folder}/inference.json", f"{folder}/evaluate.json", *self.configs[1:]]
-        spacing, shape = ("2.0" if self.data == "abdomen" else "1.0"), ""
-        if self.data == "srreg128":
-            shape = ' --shape "[128,128,128]"'
         weights = f"--section test --weights runs/{self.name}/best.pt --output_dir eval/{self.name}"
         words = f"python -m monai.bundle run --config_file {_files(files)} --datalist {self.data}.json {weights}"
-        return f'{words} --spacing {spacing} --passes "[1]"{shape}'
+        shape = ",".join(str(n) for n in SHAPES[self.data])
+        spacing = "2.0" if self.data == "abdomen" else "1.0"
+        return f'{words} --spacing {spacing} --shape "[{shape}]" --passes "[1]" --window none'
 
 
 def _files(paths: list[str]) -> str:
@@ -96,81 +95,97 @@ DATALISTS = {
     "t1": "python -m tools datalist t1.json --make freesurfer_t1 --folder DIR --images \"{'t1':'*/norm*'}\" "
     "--label '*/aseg*' --crop \"[160,192,224]\"",
 }
-_INFERRED = "the paper prints 8.40 million; depths 2, 2, 2, 2 and MLP ratio 2 are inferred from that"
-_ABSENT = "not part of this project"
-_SAME = "the paper's values: train.json as it is"
-_THREE_STAGES = "the three-stage variant of the MambaMorph repository, not the original with four stages"
-_OWN_SETTINGS = "trained as PSMamba-Net is (the paper's settings of each method are not at hand)"
-_RECONSTRUCTED = "how the paper builds it is not said: see the network's arguments"
-_BOTH_WAYS = "directions are drawn; the authors' code takes every pair in both, which is as many steps"
-_LOST = "all values of the paper are lost; the network is a reconstruction"
+#: Voxels along right, front, up that the papers' networks see.
+SHAPES = {
+    "srreg": (176, 208, 192),
+    "srreg128": (128, 128, 128),
+    "ixi": (176, 208, 192),
+    "lpba40": (160, 192, 160),
+    "mindboggle": (160, 192, 160),
+    "abdomen": (192, 160, 160),
+    "oasis": (160, 192, 160),
+    "t1": (160, 192, 224),
+}
+_EVERY_EPOCH = "--val_interval 1"  # as PSMamba-Net's authors validate
+_TRAINED = ("8 bits", "grid", "outliers")
+_LABELS = ("best validation", "doubled weight", "16 structures", "SD over n - 1", "folds")
+_MAMBAMORPH = (*_TRAINED, *_LABELS, "pooled HD95")
+_VMAMBAMORPH = (*_TRAINED, *_LABELS, "HD95 in voxels", "resizing", "rate of the paper", "integrated in training")
+_PSMAMBA = (
+    *_TRAINED,
+    "test pairs choose",
+    "absent labels",
+    "pairs of ten",
+    "SD over n - 1",
+    "fold bounds",
+    "crop by image",
+)
+_VIT = (
+    *_TRAINED,
+    "other people",
+    "29 structures",
+    "every fifth epoch",
+    "both directions",
+    "all pairs",
+    "identity minus",
+    "time to start",
+)
+_CAML = (*_TRAINED, "values lost", "our settings", "our split", "28 structures", "best of validation")
 
 
 def _mambamorph() -> Iterator[Row]:
-    yield Row("mambamorph", "srreg", "initial", printed=("mambamorph", "initial", 1), classical="none")
-    yield Row("mambamorph", "ixi", "initial", printed=("mambamorph", "initial", 4), classical="none")
-    for method, bundle, overlay, count, differs in (
-        ("VoxelMorph", "voxelmorph", "", 327_331, _SAME),
-        ("TransMorph", "transmorph", "mambamorph_srreg", 14_287_299, _THREE_STAGES),
-        ("XMorpher", "xmorpher", "mambamorph_srreg", 8_395_779, _INFERRED),
-        ("MambaMorph", "mambamorph", "", 7_594_646, _SAME),
-    ):
-        row = Row("mambamorph", "srreg", method, bundle, overlay, count, ("mambamorph", method, 1), "", differs)
-        yield row
-        ixi = replace(row, data="ixi", overlay="mambamorph_ixi", printed=("mambamorph", method, 4))
-        yield replace(ixi, differs="" if differs is _SAME else differs)
+    for data, column in (("srreg", 1), ("ixi", 4)):
+        more, scored = (("your data",) if data == "ixi" else ()), ("SD over n - 1", "16 structures", "pooled HD95")
+        value = ("mambamorph", "initial", column)
+        yield Row("mambamorph", data, "initial", printed=value, differs=(*more, *scored), classical="none")
+        for method, bundle, overlay, count, differs in (
+            ("VoxelMorph", "voxelmorph", "", 327_331, ()),
+            ("TransMorph", "transmorph", "mambamorph_srreg", 14_287_299, ("three stages",)),
+            ("XMorpher", "xmorpher", "mambamorph_srreg", 8_395_779, ("inferred depths", "first neighbour")),
+            ("MambaMorph", "mambamorph", "", 7_594_646, ()),
+        ):
+            row = Row("mambamorph", data, method, bundle, overlay, count, ("mambamorph", method, column))
+            row = replace(row, differs=(*more, *differs, *_MAMBAMORPH))
+            yield replace(row, overlay="mambamorph_ixi") if data == "ixi" else row
     study = "mambamorph_study"
-    yield Row("mambamorph", "srreg", "TransMorph, features", "transmorph", "", 14_572_371,
-              (study, "TransMorph yes", 2), "", _SAME)  # fmt: skip
-    yield Row("mambamorph", "srreg", "MambaMorph, no features", "mambamorph", "mambamorph_srreg_no_features", 7_305_459,
-              (study, "MambaMorph no", 2))  # fmt: skip
+    row = Row("mambamorph", "srreg", "TransMorph, features", "transmorph", "", 14_572_371)
+    yield replace(row, printed=(study, "TransMorph yes", 2), differs=("three stages", *_MAMBAMORPH))
+    row = Row("mambamorph", "srreg", "MambaMorph, no features", "mambamorph", "mambamorph_srreg_no_features", 7_305_459)
+    yield replace(row, printed=(study, "MambaMorph no", 2), differs=_MAMBAMORPH)
 
 
 def _vmambamorph() -> Iterator[Row]:
-    yield Row("vmambamorph", "srreg128", "initial", printed=("vmambamorph", "initial ", 2), classical="none",
-              differs="the paper repeats MambaMorph's values at 176x208x192")  # fmt: skip
-    for method, bundle, without, features in (
-        ("VoxelMorph", "voxelmorph", 92_179, 158_166),
-        ("TransMorph", "transmorph", 14_287_299, 14_572_371),
-        ("MambaMorph", "mambamorph", 7_305_459, 7_594_646),
-        ("VMambaMorph", "vmambamorph", 9_352_371, 9_641_558),
+    row = Row("vmambamorph", "srreg128", "initial", printed=("vmambamorph", "initial ", 2), classical="none")
+    yield replace(row, differs=("copied row", "resizing", "16 structures", "SD over n - 1", "HD95 in voxels"))
+    for method, bundle, without, features, differs in (
+        ("VoxelMorph", "voxelmorph", 92_179, 158_166, ("not by the script",)),
+        ("TransMorph", "transmorph", 14_287_299, 14_572_371, ("three stages",)),
+        ("MambaMorph", "mambamorph", 7_305_459, 7_594_646, ()),
+        ("VMambaMorph", "vmambamorph", 9_352_371, 9_641_558, ()),
     ):
         for word, count, overlay in (("no", without, "vmambamorph"), ("yes", features, "vmambamorph_features")):
-            own = bundle == "vmambamorph" and word == "yes"
             title = f"{method}, features" if word == "yes" else method
-            yield Row("vmambamorph", "srreg128", title, bundle, "" if own else overlay, count,
-                      ("vmambamorph", f"{method} {word}", 2), "", _SAME if own else "")  # fmt: skip
+            own = bundle == "vmambamorph" and word == "yes"
+            row = Row("vmambamorph", "srreg128", title, bundle, "" if own else overlay, count)
+            common = (word for word in _VMAMBAMORPH if bundle != "transmorph" or word != "integrated in training")
+            yield replace(row, printed=("vmambamorph", f"{method} {word}", 2), differs=(*differs, *common))
 
 
 def _psmamba() -> Iterator[Row]:
     for data, column in (("lpba40", 3), ("mindboggle", 1), ("abdomen", 5)):
-        yield Row("psmamba", data, "affine", printed=("psmamba", "affine", column), classical="none")
-        for method, bundle, count in (
-            ("TransMorph", "transmorph", 14_287_299),
-            ("MambaMorph", "mambamorph", 7_594_646),
+        more = ("your data",) if data == "lpba40" else ("your data", "no code for it")
+        row = Row("psmamba", data, "affine", printed=("psmamba", "affine", column), classical="none")
+        yield replace(row, differs=(*more, "absent labels", "pairs of ten", "SD over n - 1", "crop by image"))
+        for method, bundle, overlay, count, differs in (
+            ("TransMorph", "transmorph", f"psmamba_{data}", 14_287_299, ("their settings", "which TransMorph")),
+            ("MambaMorph", "mambamorph", f"psmamba_{data}", 7_594_646, ("their settings", "which MambaMorph")),
+            ("PSMamba-Net", "psmamba_net", "" if data == "lpba40" else f"psmamba_{data}", 8_408_047, ()),
+            ("PSMamba-Net diff", "psmamba_net_diff", "" if data == "lpba40" else f"psmamba_{data}", 8_408_807, ()),
         ):
-            differs = _OWN_SETTINGS + ("; " + _THREE_STAGES if bundle == "transmorph" else "")
-            yield Row(
-                "psmamba", data, method, bundle, f"psmamba_{data}", count, ("psmamba", method, column), "", differs
-            )
-        for method, bundle, count in (
-            ("PSMamba-Net", "psmamba_net", 8_408_047),
-            ("PSMamba-Net diff", "psmamba_net_diff", 8_408_807),
-        ):
-            overlay = "" if data == "lpba40" else f"psmamba_{data}"
-            yield Row(
-                "psmamba",
-                data,
-                method,
-                bundle,
-                overlay,
-                count,
-                ("psmamba", method, column),
-                "",
-                "" if overlay else _SAME,
-            )
+            row = Row("psmamba", data, method, bundle, overlay, count, ("psmamba", method, column))
+            yield replace(row, options=_EVERY_EPOCH, differs=(*differs, *more, *_PSMAMBA))
         for method in ("Im2Grid", "PR++", "ModeT", "PIViT", "TransMatch"):
-            yield Row("psmamba", data, method, printed=("psmamba", method, column), differs=_ABSENT)
+            yield Row("psmamba", data, method, printed=("psmamba", method, column), differs=("not part",))
     counts = {
         ("none", "none"): 2_107_607, ("transformer", "none"): 2_634_711, ("mamba", "none"): 2_808_791,
         ("smb", "none"): 6_823_767, ("none", "smb"): 3_691_887, ("transformer", "smb"): 4_218_991,
@@ -178,21 +193,23 @@ def _psmamba() -> Iterator[Row]:
     }  # fmt: skip
     for (bottom, decoder), count in counts.items():
         full = bottom == decoder == "smb"
-        overlay, differs = ("", _SAME) if full else (f"psmamba_table4_{bottom}_{decoder}", _RECONSTRUCTED)
-        title, printed = f"table 4: bottom {bottom}, decoder {decoder}", ("psmamba_table4", f"{bottom} {decoder}", 2)
-        yield Row("psmamba", "lpba40", title, "psmamba_net", overlay, count, printed, "", differs)
+        overlay = "" if full else f"psmamba_table4_{bottom}_{decoder}"
+        row = Row("psmamba", "lpba40", f"table 4: bottom {bottom}, decoder {decoder}", "psmamba_net", overlay, count)
+        row = replace(row, printed=("psmamba_table4", f"{bottom} {decoder}", 2), options=_EVERY_EPOCH)
+        yield replace(row, differs=(*(() if full else ("our reading",)), "your data", *_PSMAMBA))
 
 
 def _vit_v_net() -> Iterator[Row]:
-    widths = "the widths of VoxelMorph-{} on this project's U-Net, which takes no skip from the images themselves"
+    scored = ("other people", "29 structures", "all pairs")
+    of_unet = ("U-Net", "trained like ours", *_VIT)
     for column, row in enumerate(
         (
-            Row("vit_v_net", "t1", "affine", classical="none"),
-            Row("vit_v_net", "t1", "NiftyReg", differs="not in the benchmark: no wheel holds its program"),
-            Row("vit_v_net", "t1", "SyN", classical="ants_syn_msq", differs="mean squares, 40/20/0 iterations, ANTsPy"),
-            Row("vit_v_net", "t1", "VoxelMorph-1", "voxelmorph", "vit_v_net_1", 276_523, differs=widths.format(1)),
-            Row("vit_v_net", "t1", "VoxelMorph-2", "voxelmorph", "vit_v_net_2", 327_331, differs=widths.format(2)),
-            Row("vit_v_net", "t1", "ViT-V-Net", "vit_v_net", "", 31_560_079, differs=_BOTH_WAYS),
+            Row("vit_v_net", "t1", "affine", classical="none", differs=scored),
+            Row("vit_v_net", "t1", "NiftyReg", differs=("no wheel",)),
+            Row("vit_v_net", "t1", "SyN", classical="ants_syn_msq", differs=("ANTsPy", *scored, "identity minus")),
+            Row("vit_v_net", "t1", "VoxelMorph-1", "voxelmorph", "vit_v_net_1", 276_523, differs=of_unet),
+            Row("vit_v_net", "t1", "VoxelMorph-2", "voxelmorph", "vit_v_net_2", 327_331, differs=of_unet),
+            Row("vit_v_net", "t1", "ViT-V-Net", "vit_v_net", "", 31_560_079, differs=_VIT),
         ),
         1,
     ):
@@ -200,21 +217,23 @@ def _vit_v_net() -> Iterator[Row]:
 
 
 def _caml_morph() -> Iterator[Row]:
-    yield Row("caml_morph", "oasis", "full system, to an atlas", "caml_morph", "", 20_223_315, differs=_LOST)
-    yield Row("caml_morph", "oasis", "full system, pairwise", "caml_morph", "pairwise", 20_223_315, differs=_LOST)
+    ours = ("reconstruction", *_CAML)
+    full = Row("caml_morph", "oasis", "full system, to an atlas", "caml_morph", "", 20_223_315, differs=ours)
+    yield full
+    yield replace(full, method="full system, pairwise", overlay="pairwise", differs=("pairwise too", *ours))
     counts = {
         "rbsc": 17_609_235, "caml": 20_027_091, "carsc": 17_608_899, "rbsc_carsc": 14_994_819,
         "caml_carsc": 17_412_675, "caml_rbsc": 17_413_011, "caml_rbsc_carsc": 14_798_595,
     }  # fmt: skip
     for off, count in counts.items():
         title = "without " + ", ".join(word.upper() for word in off.split("_"))
-        yield Row("caml_morph", "oasis", title, "caml_morph", f"without_{off}", count, differs=_LOST)
+        yield replace(full, method=title, overlay=f"without_{off}", parameters=count)
     for value in ("0.5", "2.0", "4.0"):
-        full = Row("caml_morph", "oasis", f"lambda {value}", "caml_morph", "", 20_223_315)
-        yield replace(full, options=f"--smooth_weight {value}", differs=_LOST + ", and the values of lambda")
-    yield Row("caml_morph", "oasis", "XMorpher", "xmorpher", "caml_morph", 15_093_891, differs=_LOST)
-    yield Row("caml_morph", "oasis", "affine", classical="none", differs=_LOST)
-    yield Row("caml_morph", "oasis", "TransMatch", differs=_ABSENT)
+        row = replace(full, method=f"lambda {value}", options=f"--smooth_weight {value}")
+        yield replace(row, differs=("which lambda", *ours))
+    yield Row("caml_morph", "oasis", "XMorpher", "xmorpher", "caml_morph", 15_093_891, differs=_CAML)
+    yield Row("caml_morph", "oasis", "affine", classical="none", differs=("values lost", "our split", "28 structures"))
+    yield Row("caml_morph", "oasis", "TransMatch", differs=("not part",))
 
 
 ROWS: tuple[Row, ...] = (*_mambamorph(), *_vmambamorph(), *_psmamba(), *_vit_v_net(), *_caml_morph())

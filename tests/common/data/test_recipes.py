@@ -63,7 +63,7 @@ TREES: dict[str, tuple[Any, ...]] = {
     ),
     "freesurfer_t1": (
         [f"p{n:02d}" for n in range(10)], (2, 24, 77), ["{}/norm.nii.gz"], "{}/aseg.nii.gz",
-        {"images": {"t1": "*/norm*"}, "label": "*/aseg*"}, (7, 1, 2), {0, 2},
+        {"images": {"t1": "*/norm*"}, "label": "*/aseg*"}, (7, 1, 2), {0, 24},
     ),
 }  # fmt: skip
 
