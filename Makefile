@@ -64,6 +64,7 @@ papers-tests: $(STAMP)
 # Scan and causal convolution against the reference functions of mamba-ssm's and causal-conv1d's source distributions
 accelerator-tests: $(STAMP)
 	@mkdir -p build/sources
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt einops==0.8.2
 	@CAUSAL_CONV1D_SKIP_CUDA_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE $(BIN)/python -m pip download --quiet --no-deps \
 	  --no-build-isolation --no-binary :all: --dest build/sources causal-conv1d mamba-ssm
 	@for archive in build/sources/*.tar.gz; do tar -xzf $$archive -C build/sources; done
