@@ -1,8 +1,8 @@
 """Ours against the reference functions in the source distributions of causal-conv1d and mamba-ssm.
 
 ``make accelerator-tests`` fetches and unpacks both and names their folder in ``ACCELERATOR_SOURCES``. Nothing of them
-is installed or built: a function is taken out of its file, with PyTorch and einops around it. Without einops the tests fail
-and are not left out: ``make accelerator-tests`` installs it.
+is installed or built: a function is taken out of its file, with PyTorch and einops around it. Without einops the
+tests fail and are not left out: ``make accelerator-tests`` installs it.
 """
 
 import ast
