@@ -51,7 +51,9 @@ def find_bundle(bundle: str | Path) -> Path:
     known = bundle_folders()
     if str(bundle) in known:
         return known[str(bundle)].resolve()
+    here = f", or one of: {', '.join(known)}" if known else ", and no bundle is installed"
     raise InputError(
-        f"no bundle {bundle}: expected a folder with configs/inference.json, or one of: {', '.join(known) or 'none'}; "
-        f"a bundle's zip is unpacked into {user_folder()}, or into the folder that {FOLDER_VARIABLE} names"
+        f"no bundle {bundle}: expected a folder with configs/inference.json{here}; to get one: registration-bundles "
+        f"download {bundle}, or its zip is unpacked into {user_folder()} (or into the folder that {FOLDER_VARIABLE} "
+        "names); register --bundle none needs none"
     )

@@ -12,6 +12,7 @@ import setuptools
 
 import common
 from tests.bundles.conftest import ROOT
+from tests.common.registration.phantom import make_image
 
 PACKAGES = ("common", "tools")
 
@@ -38,6 +39,35 @@ def test_every_file_is_in_it(wheel: Path):
     missing = sorted(str(p.relative_to(ROOT)) for p in files if p.relative_to(ROOT).as_posix() not in held)
     assert not missing, f"setup.cfg's package_data leaves out {missing}"
     assert not [name for name in held if name.startswith(("tests/", "bundles/", "docs/"))]
+
+
+def test_a_pair_is_registered_without_a_checkout(wheel: Path, tmp_path: Path):
+    """Without a network there is nothing to download; with one, a line says what."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    images = [make_image(tmp_path / f"{name}.nii", deform=by) for name, by in (("fixed", 0.0), ("moving", 1.5))]
+    environment = os.environ | {
+        "PYTHONPATH": str(tmp_path / "installed"),
+        "REGISTRATION_BUNDLES": str(tmp_path / "mine"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "tools",
+        "register",
+        *map(str, images),
+        "out",
+        "--align",
+        "none",
+        "--refine",
+        "fast",
+    ]
+    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run([*command, "--bundle", "none"], **options)
+    assert done.returncode == 0, done.stderr
+    assert "with no network" in done.stdout and (tmp_path / "out" / "moved.nii.gz").is_file()
+    done = subprocess.run([*command, "--bundle", "mambamorph"], **options)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "and no bundle is installed; to get one: registration-bundles download mambamorph, or its zip" in done.stderr
 
 
 def test_its_commands_run_without_a_checkout(wheel: Path, tmp_path: Path):

@@ -136,11 +136,11 @@ def register(
         pair.setdefault("moving_points", options.pop("points"))
     if threads is not None:
         torch.set_num_threads(threads)
-    opened, base = open_bundle(bundle)
+    opened = open_bundle(bundle)
     if plan:
         from tools.plan import plan_lines
 
         options["console"] = False
-        print("\n".join(plan_lines(opened, pair, output_dir, base | options)))
+        print("\n".join(plan_lines(opened, pair, output_dir, options)))
     else:
-        opened.register(pair, output_dir, **(base | options))
+        opened.register(pair, output_dir, **options)

@@ -15,14 +15,8 @@ from common.registration.point_files import read_point_file
 from common.registration.result import Registration
 from common.registration.transform_files import read_transform
 
-#: ``bundle="none"``: alignment and refinement alone. A configuration's keys that make its network the zero field.
-NO_NETWORK: dict[str, Any] = {
-    "bundle_name": "no network",
-    "network_def": {"_target_": "common.registration.NoNetwork"},
-    "load_pretrain": False,
-    "passes": [1],
-    "refine_start": "affine",
-}
+#: ``bundle="none"``: alignment and refinement alone. A bundle without weights that travels with the library.
+NO_NETWORK = Path(__file__).with_name("none")
 #: Keys that this function sets itself.
 _OWN = ("output_dir", "outputs", "datalist", "console")
 
@@ -72,7 +66,7 @@ def register(
     """
     if wrong := [key for key in _OWN if key in overrides]:
         raise InputError(f"register: {wrong[0]} is for files: expected Bundle.register for it, got it here")
-    opened, base = open_bundle(bundle)
+    opened = open_bundle(bundle)
     images = {"fixed": fixed, "moving": moving, "fixed_label": fixed_label, "moving_label": moving_label}
     points = overrides.pop("moving_points", points)
     images |= {key: overrides.pop(key) for key in PATH_KEYS if key in overrides}
@@ -84,18 +78,18 @@ def register(
                 pair[role] = points_file(given, role, folder)
         if initial is not None:
             pair["initial"] = _initial_file(initial, folder)
-        options = {"field_spacing": 0, **base, **overrides, "outputs": ["transform", *["inverse"] * inverse]}
+        options = {"field_spacing": 0, **overrides, "outputs": ["transform", *["inverse"] * inverse]}
         (written,) = opened.register(pair, folder / "result", **options)
         return _read(written, [role for role in ("fixed", "moving") if not isinstance(images[role], str | Path)])
 
 
-def open_bundle(bundle: str | Path) -> tuple[Bundle, dict[str, Any]]:
-    """Return a bundle and the keys to override in it; for ``none`` MambaMorph's configuration with ``NO_NETWORK``.
+def open_bundle(bundle: str | Path) -> Bundle:
+    """Return a bundle; for ``none`` the one of ``NO_NETWORK``.
 
     Raises:
-        InputError: there is no such bundle, or none at all.
+        InputError: there is no such bundle.
     """
-    return (Bundle("mambamorph"), dict(NO_NETWORK)) if str(bundle) == "none" else (Bundle(bundle), {})
+    return Bundle(NO_NETWORK if str(bundle) == "none" else bundle)
 
 
 def _initial_file(initial: Any, folder: Path) -> str:

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from common.geometry import Grid, ddf_to_lps, index_map
+from common.geometry import Grid, check_affine, ddf_to_lps, index_map
 from common.geometry.affines import Array
 from common.geometry.sampling import positions, row_ranges
+from common.images.damage import check_container
 from common.images.headers import READ_ERRORS, three_dimensional
+from common.images.nifti import affine_of, open_image
 from common.images.volumes import nifti_image
 
 #: NIfTI's intent code of vectors, the one that ITK writes.
@@ -58,17 +60,22 @@ def save_disp(ddf: Tensor, grid: Grid, moving_affine: Array, path: Path) -> None
 def read_field(path: str | Path) -> tuple[Tensor, Grid]:
     """Read a displacement field that ``save_field``, ITK or ANTs wrote.
 
+    A header in metres or microns is one of its grid alone, as ITK reads it: vectors are millimetres.
+
     Returns:
         (3, X, Y, Z) float32 in LPS millimetres, and its grid.
 
     Raises:
-        InputError: no such file, or no (X, Y, Z, 1, 3) NIfTI.
+        InputError: no such file, no (X, Y, Z, 1, 3) NIfTI, a damaged one, or a header that cannot be used.
     """
     if not Path(path).is_file():
         raise InputError(f"displacement field {path}: expected a file, got no such file")
     try:
-        image: Any = nib.load(path)
+        check_container(path)
+        image: Any = open_image(path, f"displacement field {path}")
         values = np.asarray(image.dataobj, dtype=np.float32)
+    except InputError:
+        raise
     except READ_ERRORS as error:
         raise InputError(f"displacement field {path}: expected a NIfTI file, got {error}") from error
     shape = values.shape
@@ -76,4 +83,5 @@ def read_field(path: str | Path) -> tuple[Tensor, Grid]:
         raise InputError(f"displacement field {path}: expected shape (X, Y, Z, 1, 3), got {shape}")
     size = three_dimensional(tuple(shape[:3]), f"displacement field {path}")
     field = torch.from_numpy(values[:, :, :, 0].transpose(3, 0, 1, 2).copy())
-    return field, Grid(size, np.asarray(image.affine, dtype=np.float64))
+    affine = check_affine(affine_of(image, f"displacement field {path}"), f"displacement field {path}")
+    return field, Grid(size, affine)

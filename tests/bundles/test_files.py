@@ -6,6 +6,7 @@ import re
 
 from jsonschema import Draft7Validator
 
+from common.bundle.register import NO_NETWORK
 from tests.bundles.conftest import BUNDLES, ROOT, read
 
 #: What may differ between two bundles' inference.json: everything else is the same text.
@@ -58,6 +59,15 @@ def test_inference_differs_from_the_first_bundle_in_its_own_keys_only(bundle):
     shared = [{k: v for k, v in config.items() if k not in OWN_KEYS} for config in (first, this)]
     assert shared[0] == shared[1]
     assert list(this)[: len(OWN_KEYS) + 1] == ["imports", *[k for k in this if k in OWN_KEYS]]  # special keys on top
+
+
+def test_registering_without_a_network_differs_in_its_own_keys_only():
+    first, none = (read(path / "configs" / "inference.json") for path in (ROOT / "bundles" / "mambamorph", NO_NETWORK))
+    own = OWN_KEYS | {"load_pretrain", "refine_start"}
+    assert list(none) == list(first)
+    assert {k: v for k, v in none.items() if k not in own} == {k: v for k, v in first.items() if k not in own}
+    assert (none["load_pretrain"], none["refine_start"], none["passes"]) == (False, "affine", [1])
+    assert none["bundle_name"] == read(NO_NETWORK / "configs" / "metadata.json")["name"]
 
 
 def test_names_agree(bundle):

@@ -29,3 +29,31 @@ def test_bad_fields(tmp_path):
     (tmp_path / "b.nii").write_text("no")
     with pytest.raises(InputError, match="expected a NIfTI file"):
         read_field(tmp_path / "b.nii")
+
+
+@pytest.mark.parametrize(("unit", "size"), [("meter", 1e-3), ("micron", 1e3)])
+def test_units_of_the_header_are_those_of_the_grid(tmp_path, caplog, unit, size):
+    """As ITK reads it: the grid is converted, the vectors are millimetres."""
+    SimpleITK = pytest.importorskip("SimpleITK")
+    affine = centred_affine((9, 8, 7), spacing=(1, 2, 3))
+    save_field(smooth_ddf((9, 8, 7))[0], affine, tmp_path / "mm.nii.gz")
+    image = nib.load(tmp_path / "mm.nii.gz")
+    other = nib.Nifti1Image(np.asarray(image.dataobj), np.diag([size, size, size, 1]) @ affine, image.header)
+    other.header.set_xyzt_units(unit)
+    nib.save(other, tmp_path / "other.nii.gz")
+    field, grid = read_field(tmp_path / "other.nii.gz")
+    assert np.allclose(grid.affine, affine, atol=1e-3)
+    assert torch.equal(field, read_field(tmp_path / "mm.nii.gz")[0])
+    assert f"its unit is the {unit}: voxel sizes and positions were converted to millimetres" in caplog.text
+    theirs = SimpleITK.ReadImage(str(tmp_path / "other.nii.gz"))
+    assert np.allclose(theirs.GetSpacing(), grid.spacing, atol=1e-3)
+    assert np.allclose(theirs.GetPixel(4, 4, 4), field[:, 4, 4, 4].numpy(), atol=1e-5)
+
+
+def test_a_damaged_field_is_not_used(tmp_path):
+    save_field(smooth_ddf((9, 8, 7))[0], np.eye(4), tmp_path / "w.nii.gz")
+    content = bytearray((tmp_path / "w.nii.gz").read_bytes())
+    content[-6] ^= 0x10
+    (tmp_path / "w.nii.gz").write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"displacement field .*w.nii.gz: expected a NIfTI file, got CRC check failed"):
+        read_field(tmp_path / "w.nii.gz")
