@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType, UnionType
@@ -80,3 +81,8 @@ def path_as_written(path: str | Path) -> str:
     """
     text = str(path)
     return text if "::" not in text or Path(text).exists() else text.replace("::", "#")
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with its leading ``~`` or ``~user`` replaced; where there is no such user it is a name, as in a shell."""
+    return Path(os.path.expanduser(path))

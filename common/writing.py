@@ -1,6 +1,7 @@
 """Files that appear whole or not at all: one file, a folder's set of files, JSON and CSV."""
 
 import csv
+import errno
 import json
 import math
 import os
@@ -69,6 +70,22 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
             partial.unlink()
 
 
+def reserve(path: Path, size: int) -> None:
+    """Make sure that a file of so many bytes can be written, where the system can tell; the file is empty afterwards.
+
+    Raises:
+        OSError: it cannot, such as on a full disk.
+    """
+    if hasattr(os, "posix_fallocate") and size > 0:
+        with path.open("wb") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                    raise
+            file.truncate(0)
+
+
 def write_together(
     folder: Path, writers: Mapping[str, Callable[[Path], object]], owned: Collection[str] = ()
 ) -> list[Path]:
@@ -98,7 +115,10 @@ def write_together(
             hidden.mkdir(parents=True)
         for name, write in writers.items():
             with _named_errors(folder / name):
-                write(hidden / name)
+                try:
+                    write(hidden / name)
+                except InputError as error:  # of a writer that names the file itself
+                    raise InputError(str(error).replace(str(hidden), str(folder))) from error
         with _named_errors(folder):
             return _publish(hidden, folder, list(writers), set(owned) - set(writers))
     finally:

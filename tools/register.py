@@ -1,5 +1,6 @@
 """``python -m tools register``: one pair, from two files to a folder of results, or to a plan of what would be done."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -134,6 +135,8 @@ def register(
     pair = {key: options.pop(key) for key in PATH_KEYS if key in options}
     if points is not None:
         pair.setdefault("moving_points", options.pop("points"))
+    # What ends a run is said once, in our words.
+    logging.getLogger("ignite.engine.engine").setLevel(logging.CRITICAL)
     if threads is not None:
         torch.set_num_threads(threads)
     opened = open_bundle(bundle)

@@ -14,6 +14,7 @@ from common.registration.outputs import MOVED_POINTS
 from common.registration.point_files import read_point_file
 from common.registration.result import Registration
 from common.registration.transform_files import read_transform
+from common.switches import expanded
 
 #: ``bundle="none"``: alignment and refinement alone. A bundle without weights that travels with the library.
 NO_NETWORK = Path(__file__).with_name("none")
@@ -94,7 +95,7 @@ def open_bundle(bundle: str | Path) -> Bundle:
 
 def _initial_file(initial: Any, folder: Path) -> str:
     if isinstance(initial, (str, Path)):
-        return str(Path(initial).expanduser().absolute())
+        return str(expanded(initial).absolute())
     path = folder / "initial.txt"
     np.savetxt(path, np.asarray(getattr(initial, "matrix", initial), dtype=np.float64), fmt="%.17g")
     return str(path)

@@ -14,6 +14,7 @@ from common.bundle.folder import read_json
 from common.errors import InputError, find_input_error
 from common.places import find_bundle
 from common.registration.keys import PATH_KEYS
+from common.switches import expanded
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def _whole(pair: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(path: str | Path) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(expanded(path).absolute())
 
 
 def _results(engine: Engine) -> list[Registered]:

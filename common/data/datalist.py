@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.errors import InputError
+from common.switches import expanded
 
 
 class Section(NamedTuple):
@@ -36,7 +37,7 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
         InputError: the file is missing, is no JSON, or holds something else.
     """
     try:
-        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        content = json.loads(expanded(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"datalist {path}: expected a JSON file, got: {error.strerror}") from error
     except ValueError as error:
@@ -75,12 +76,12 @@ def read_section(path: str | Path, section: str | None = None) -> list[Any]:
 
 def folder_of(datalist: str | Path) -> Path:
     """Return the folder at which relative names in a datalist start: that of the file, links followed."""
-    return Path(datalist).expanduser().resolve().parent
+    return expanded(datalist).resolve().parent
 
 
 def resolve(folder: Path, file: str | Path) -> Path:
     """Return the absolute path of a file that a datalist in ``folder`` names."""
-    return (folder / Path(file).expanduser()).absolute()
+    return (folder / expanded(file)).absolute()
 
 
 def role_of(key: str) -> str:

@@ -16,6 +16,7 @@ from common.images import read_volume, save_volume
 from common.images.volumes import nifti_image
 from common.registration.applying import stored_type
 from common.registration.simple_itk import grid_of_image
+from common.switches import expanded
 
 
 def image_file(image: Any, role: str, folder: Path) -> str:
@@ -30,7 +31,7 @@ def image_file(image: Any, role: str, folder: Path) -> str:
         InputError: neither.
     """
     if isinstance(image, (str, Path)):
-        return str(Path(image).expanduser().absolute())
+        return str(expanded(image).absolute())
     voxels, affine = voxels_of(image, role)
     path = folder / f"{role}.nii"
     save_volume(voxels, affine, path, stored_type(voxels))
@@ -49,7 +50,7 @@ def points_file(points: Any, role: str, folder: Path) -> str:
         InputError: neither.
     """
     if isinstance(points, (str, Path)):
-        return str(Path(points).expanduser().absolute())
+        return str(expanded(points).absolute())
     array = np.asarray(points, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 3:
         raise InputError(f"{role}: expected a file or an array (N, 3) in RAS millimetres, got {array.shape}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from common.errors import InputError, nearest
 from common.registration.keys import PATH_KEYS
+from common.switches import expanded
 from common.writing import LONGEST_NAME
 
 #: Further files of a pair by the name that asks for them.
@@ -66,7 +67,7 @@ def check_outputs(pairs: Sequence[Mapping[str, str]], output_dir: str | Path) ->
     Raises:
         InputError: a name is longer than a file system takes, or a result would replace a file that is to be read.
     """
-    folder = Path(output_dir).expanduser().absolute()
+    folder = expanded(output_dir).absolute()
     inputs = {
         identity: f"{key} {pair[key]}"
         for pair in pairs

@@ -25,12 +25,13 @@ from common.geometry.transforms import Affine, DisplacementField, Transform, com
 from common.images import read_field, save_field
 from common.images.headers import ITK_SHEAR
 from common.registration.simple_itk import grid_of_image, matrix_of, to_image
-from common.writing import write_atomically
+from common.writing import reserve, write_atomically
 
 AFFINE_SUFFIXES = (".mat", ".tfm", ".txt")
 COMPOSITE_SUFFIXES = (".h5", ".hdf5")
 FIELD_SUFFIXES = (".nii", ".nii.gz")
 SUFFIXES = (*COMPOSITE_SUFFIXES, *AFFINE_SUFFIXES, *FIELD_SUFFIXES)
+_DOUBLE = 8
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 #: Byte of an HDF5 file at which the address of its end stands, by the version of its superblock.
 _END = {0: 40, 2: 28, 3: 28}
@@ -100,7 +101,8 @@ def write_transform(transform: Transform, path: str | Path) -> None:
         write_atomically(path, lambda partial: _write_matrix(matrix, partial))
     elif suffix in COMPOSITE_SUFFIXES or (suffix in AFFINE_SUFFIXES and isinstance(single, Affine)):
         itk_transform = _to_itk(parts, str(path))
-        write_atomically(path, lambda partial: _write_itk(itk_transform, partial))
+        numbers = sum(part.ddf.numel() for part in parts if isinstance(part, DisplacementField))
+        write_atomically(path, lambda partial: _write_itk(itk_transform, partial, numbers))
     else:
         kind = "a field" if isinstance(single, DisplacementField) else "an affine" if single else "a chain"
         raise InputError(f"transform {path}: expected a file that can hold {kind} ({', '.join(_holding(kind))})")
@@ -167,9 +169,12 @@ def _read_itk(path: str | Path) -> Any:
         raise InputError(f"transform {path}: expected an ITK transform, got {_line(error)}") from error
 
 
-def _write_itk(transform: Any, path: Path) -> None:
+def _write_itk(transform: Any, path: Path, numbers: int) -> None:
+    """Write a transform whose fields hold so many numbers, in double precision."""
     import SimpleITK
 
+    # On a full disk HDF5 prints fifty lines, and may end the process where it closes the file.
+    reserve(path, _DOUBLE * numbers)
     SimpleITK.WriteTransform(transform, str(path))
 
 
