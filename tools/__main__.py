@@ -19,6 +19,7 @@ COMMANDS: Commands = {
     "atlas": {"add": "tools.atlas:add", "list": "tools.atlas:list_atlases"},
     "bids": "tools.bids.command:bids",
     "benchmark": {
+        "alignment": "tools.benchmark.alignment:benchmark_alignment",
         "figures": "tools.benchmark.paper_figures:benchmark_figures",
         "network": "tools.benchmark.network:benchmark_network",
         "registration": "tools.benchmark.registration:benchmark_registration",
