@@ -83,11 +83,12 @@ class LoadPaird(MapTransform):
         """Replace the paths by images."""
         # None does not collate, and an empty path stands for one that was not given.
         out = {key: value for key, value in data.items() if not _empty(value)}
+        given = sorted(map(str, out))
         out["clock"] = {"start": time.perf_counter()}
         out["inputs"] = json.dumps({key: str(out[key]) for key in PATH_KEYS if key in out})
         with stage(out, "load"):
             for key in (*self.keys, *(key for key in (*LABEL_KEYS, *MASK_KEYS) if key in out)):
                 if key not in out:
-                    raise InputError(f"expected a path under the key {key!r}, got only {sorted(map(str, out))}")
+                    raise InputError(f"expected a path under the key {key!r}, got only {given}")
                 out[key] = load_image(out[key], str(key))
         return out

@@ -51,7 +51,7 @@ def test_the_pair_keeps_other_entries_and_drops_empty_ones(tmp_path):
 
 def test_a_missing_side_is_named(tmp_path):
     nib.save(nib.Nifti1Image(volume(), AFFINE), tmp_path / "a.nii")
-    with pytest.raises(InputError, match=r"expected a path under the key 'moving', got only \['clock', 'fixed'\]"):
+    with pytest.raises(InputError, match=r"expected a path under the key 'moving', got only \['fixed'\]"):
         LoadPaird()({"fixed": str(tmp_path / "a.nii"), "moving": ""})
     with pytest.raises(InputError, match=r"fixed_label image .*no.nii: expected an image file, got no such file"):
         LoadPaird()(dict.fromkeys(("fixed", "moving"), str(tmp_path / "a.nii")) | {"fixed_label": tmp_path / "no.nii"})
