@@ -51,7 +51,7 @@ def plan_lines(bundle: Bundle, pair: Mapping[str, str], output_dir: str, options
     prepared = bundle.prepare(pair, output_dir, **options)
     image = torch.as_tensor(prepared["image"]).as_subclass(torch.Tensor)
     number, _ = contrasts(image, regions_of(image, counted_in(prepared)))
-    passes, preset = passes_of(keys["passes"]), str(keys["refine"])
+    passes, preset = passes_of(keys.get_parsed_content("passes")), str(keys["refine"])
     lines = [*_images(prepared), *_alignment(prepared), f"contrasts: {'one' if number == 1 else 'two'}"]
     spacing = float(spacing_of(prepared["image"].affine.numpy())[0])
     grid, work = "x".join(map(str, image.shape[1:])), " and ".join(f"{spacing * factor:g}" for factor in passes)

@@ -43,18 +43,15 @@ def _levels(stage: Stage, iterations: tuple[int, ...]) -> tuple[Stage, ...]:
 
 
 _WIDE = Stage(1, 0, step=0.4, radii=(5,), epsilon=5e-4, exact=True, force_sigma=1.0)
-_MIND = Stage(2, 120, "mind", step=0.4, force_sigma=1.0)
-_REMAPPED = Stage(1, 20, "remapped", step=0.4, radii=(3,), epsilon=1e-4)
+_MIND = Stage(2, 80, "mind", step=0.4, force_sigma=1.0)
+_REMAPPED = Stage(1, 15, "remapped", step=0.4, radii=(3,), epsilon=1e-4)
 
-# Wide windows with the exact derivative on the coarse levels, narrow ones on the finest: on rendered pairs as good as
-# narrow ones throughout, on an acquired image nearly as good as wide ones throughout (docs/refinement.md).
-_COARSE = _levels(_WIDE, (60, 60, 0))
-
-#: (preset, contrasts of the pair) -> stages from coarse to fine.
+#: (preset, contrasts of the pair) -> stages from coarse to fine. Wide windows with the exact derivative on the coarse
+#: levels, narrow ones on the finest, where few steps are enough: more of them fit the noise (docs/refinement.md).
 RECIPES: dict[tuple[str, int], tuple[Stage, ...]] = {
-    ("fast", 1): (*_COARSE, Stage(1, 20)),
-    ("accurate", 1): (*_COARSE, Stage(1, 40)),
-    ("fast", 2): (replace(_MIND, iterations=80), _REMAPPED),
+    ("fast", 1): (*_levels(_WIDE, (40, 30, 0)), Stage(1, 10)),
+    ("accurate", 1): (*_levels(_WIDE, (60, 60, 0)), Stage(1, 15)),
+    ("fast", 2): (replace(_MIND, iterations=60), _REMAPPED),
     ("accurate", 2): (_MIND, _REMAPPED, replace(_REMAPPED, radii=(4,))),
 }
 

@@ -1,4 +1,4 @@
-"""Figures of the benchmark: Dice by structure as box plots, Dice against time. Drawn without a display."""
+"""Figures of the benchmark: Dice by structure as box plots, Dice against time and smoothness. Drawn without a display."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +26,8 @@ COLOURS = (
     "#a6d854",
     "#1f3b73",
 )
+#: Methods whose boxes fit beside each other.
+MOST_BOXES = 8
 
 
 def draw_figures(folder: Path, records: Sequence[dict[str, Any]], structures: Mapping[int, str]) -> dict[str, str]:
@@ -41,18 +43,46 @@ def draw_figures(folder: Path, records: Sequence[dict[str, Any]], structures: Ma
     matplotlib.use("Agg")
     if not any(record["structures"] for record in records):
         return {}
-    methods = list(dict.fromkeys(record["method"] for record in records))
-    colours = {method: COLOURS[n % len(COLOURS)] for n, method in enumerate(methods)}
+    colours = method_colours(records)
     pictures = {}
     for number, kind in enumerate(dict.fromkeys(record["kind"] for record in records)):
         name = f"dice_by_structure_{number + 1}.png"
-        draw_boxes(folder / name, [r for r in records if r["kind"] == kind], structures, colours, kind)
-        pictures[name] = f"Dice by structure, {kind or 'all pairs'}: both sides and all pairs in one box"
-    _against_time(folder / "dice_against_time.png", records, colours)
-    pictures["dice_against_time.png"] = (
-        "Mean Dice against CPU seconds a pair, process start included; large marks are means, squares classical tools"
-    )
+        best = best_methods([r for r in records if r["kind"] == kind])
+        draw_boxes(folder / name, best, structures, colours, kind)
+        pictures[name] = (
+            f"Dice by structure, {kind or 'all pairs'}: both sides and all pairs in one box"
+            + f"; the {MOST_BOXES} best methods" * (len(colours) > MOST_BOXES)
+        )
+    marks = "large marks are means; squares: classical tools, rings: networks alone, discs: refined"
+    draw_against(folder / "dice_against_time.png", records, colours, "cpu_seconds", "CPU seconds a pair")
+    pictures["dice_against_time.png"] = f"Mean Dice against CPU seconds a pair, process start included; {marks}"
+    roughness = "sd_log_jacobian"
+    if all(roughness in record["scores"] for record in records):
+        draw_against(folder / "dice_against_smoothness.png", records, colours, roughness, "SD of the log Jacobian")
+        pictures["dice_against_smoothness.png"] = (
+            f"Mean Dice against the standard deviation of the log Jacobian, to the left is smoother; {marks}"
+        )
     return pictures
+
+
+def method_colours(records: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """A colour for each method; a bundle's network and its refined field share one."""
+    families: dict[str, str] = {}
+    colours = {}
+    for record in records:
+        name = record["job"]["method"]
+        family = name if name in PEERS else name.partition("+")[0] + "+"
+        colours[record["method"]] = families.setdefault(family, COLOURS[len(families) % len(COLOURS)])
+    return colours
+
+
+def best_methods(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records of the methods with the highest mean Dice, as many as a picture has room for."""
+    scores: dict[str, list[float]] = {}
+    for record in records:
+        scores.setdefault(record["method"], []).append(record["scores"].get("dice_nearest", np.nan))
+    chosen = sorted(scores, key=lambda method: -np.nan_to_num(np.mean(scores[method])))[:MOST_BOXES]
+    return [record for record in records if record["method"] in chosen]
 
 
 def merge_sides(name: str) -> str:
@@ -111,28 +141,45 @@ def draw_boxes(
     pyplot.close(figure)
 
 
-def _against_time(path: Path, records: Sequence[dict[str, Any]], colours: Mapping[str, str]) -> None:
-    """A panel a kind of pair: CPU time, which other work on the machine changes little; the affine start as a line."""
+def draw_against(
+    path: Path, records: Sequence[dict[str, Any]], colours: Mapping[str, str], across: str, label: str
+) -> None:
+    """A panel a kind of pair: mean Dice against another figure of the records.
+
+    Squares are classical tools, rings networks alone, discs refined fields; the affine start is a line.
+
+    Args:
+        path: PNG to write.
+        records: of the benchmark.
+        colours: by method.
+        across: what goes to the right, a figure of the records or of their scores.
+        label: its name and unit.
+    """
     from matplotlib import pyplot
 
     kinds = list(dict.fromkeys(record["kind"] for record in records))
-    width = 5.0 * len(kinds) + 2.5  # the legend stands beside the panels, so that it hides no point
-    figure, panels = pyplot.subplots(1, len(kinds), figsize=(width, 4.0), layout="constrained", squeeze=False)
+    width = 5.0 * len(kinds) + 3.0  # the legend stands beside the panels, so that it hides no point
+    figure, panels = pyplot.subplots(1, len(kinds), figsize=(width, 4.6), layout="constrained", squeeze=False)
     for axes, kind in zip(panels[0], kinds, strict=True):
         for method, colour in colours.items():
             mine = [r for r in records if r["kind"] == kind and r["method"] == method and r["structures"]]
             if not mine:
                 continue
             dice = [r["scores"]["dice_nearest"] for r in mine]
-            if mine[0]["job"]["method"] == "none":
+            name = mine[0]["job"]["method"]
+            if name == "none":
                 axes.axhline(np.mean(dice), color=colour, linestyle="--", linewidth=1, label=method)
                 continue
-            seconds = [r["cpu_seconds"] for r in mine]
-            marker = "s" if mine[0]["job"]["method"] in PEERS else "o"
-            axes.scatter(seconds, dice, s=8, color=colour, marker=marker, alpha=0.5)
-            axes.scatter(np.mean(seconds), np.mean(dice), s=50, color=colour, marker=marker, label=method)
-        axes.set_xscale("log")
-        axes.set_xlabel("CPU seconds a pair")
+            values = [r[across] if across in r else r["scores"][across] for r in mine]
+            marker = "s" if name in PEERS else "o"
+            filled = colour if name in PEERS or "+" in name else "none"
+            axes.scatter(values, dice, s=8, color=colour, marker=marker, alpha=0.5)
+            axes.scatter(
+                np.mean(values), np.mean(dice), s=50, facecolors=filled, edgecolors=colour, marker=marker, label=method
+            )
+        if across == "cpu_seconds":
+            axes.set_xscale("log")
+        axes.set_xlabel(label)
         axes.set_ylabel("mean Dice, nearest labels")
         axes.set_title(kind)
         axes.grid(linewidth=0.3)

@@ -18,7 +18,7 @@ from common.evaluation.tables import record_name, save_record
 from common.images import read_header, read_volume
 from common.machine import versions
 from tools.benchmark.peers import PEERS, Peer
-from tools.benchmark.peers.bundle import bundle_digest, ready_names
+from tools.benchmark.peers.bundle import bundle_digest, ready_names, refined_names
 from tools.benchmark.peers.worker import find_method
 from tools.benchmark.report import write_report
 
@@ -52,9 +52,11 @@ def benchmark_registration(
     Args:
         datalist: Learn2Reg-style JSON with pairs that are affinely aligned, and their labels.
         output: folder for ``table.md``, the CSV, JSON and PNG files.
-        methods: names with commas between them: bundles (``mambamorph``, ``mambamorph:2-1`` with passes), classical
-            tools (``ants_syn``), ``none`` for the affine start, ``bundles`` for all bundles with weights,
-            ``classical`` for all tools that are installed, ``all`` for both.
+        methods: names with commas between them: bundles' networks (``mambamorph``, ``mambamorph:2-1`` with passes),
+            bundles as users get them (``mambamorph+refine``; ``none+refine`` without a network; ``+fast``,
+            ``+accurate`` for a preset), classical tools (``ants_syn``), ``none`` for the affine start, ``bundles`` for
+            all networks with weights, ``refined`` for the refinement alone and behind each of them, ``classical`` for
+            all tools that are installed, ``all`` for everything.
         section: the datalist's section.
         threads: CPU threads of each method.
         resume: take over records of an earlier run into the same folder that were made in the same way.
@@ -98,8 +100,9 @@ def benchmark_registration(
 def method_names(methods: str | Sequence[str]) -> list[str]:
     """Expand the command's ``methods``."""
     asked = methods.split(",") if isinstance(methods, str) else [str(m) for m in methods]
-    groups = {"bundles": ready_names(), "classical": [name for name, peer in PEERS.items() if peer.installed]}
-    groups["all"] = groups["bundles"] + groups["classical"]
+    groups = {"bundles": ready_names(), "refined": refined_names()}
+    groups["classical"] = [name for name, peer in PEERS.items() if peer.installed]
+    groups["all"] = [*groups["bundles"], *groups["refined"], *groups["classical"]]
     names = [name for word in asked for name in groups.get(word.strip(), [word.strip()]) if name]
     return list(dict.fromkeys(names))
 

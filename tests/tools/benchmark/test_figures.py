@@ -10,9 +10,10 @@ from tools.benchmark import figures
 from tools.benchmark.peers import PEERS
 
 
-def test_one_figure_a_kind_and_one_of_time(tmp_path: Path):
+def test_one_figure_a_kind_one_of_time_and_one_of_smoothness(tmp_path: Path):
     drawn = figures.draw_figures(tmp_path, make_records(), STRUCTURES)
-    assert list(drawn) == ["dice_by_structure_1.png", "dice_by_structure_2.png", "dice_against_time.png"]
+    against = ["dice_against_time.png", "dice_against_smoothness.png"]
+    assert list(drawn) == ["dice_by_structure_1.png", "dice_by_structure_2.png", *against]
     assert "T1 to CT" in drawn["dice_by_structure_2.png"]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in drawn)
 
@@ -20,7 +21,22 @@ def test_one_figure_a_kind_and_one_of_time(tmp_path: Path):
 def test_a_structure_that_was_not_scored_leaves_a_gap(tmp_path: Path):
     records = make_records()
     records[0]["structures"][16]["dice_nearest"] = float("nan")
-    assert len(figures.draw_figures(tmp_path, records, STRUCTURES)) == 3
+    assert len(figures.draw_figures(tmp_path, records, STRUCTURES)) == 4
+
+
+def test_a_network_and_its_refined_field_share_a_colour():
+    names = ["none", "none+refine", "mambamorph", "mambamorph+refine", "voxelmorph", "none+fast"]
+    colours = figures.method_colours([{"method": name.upper(), "job": {"method": name}} for name in names])
+    assert colours["MAMBAMORPH"] == colours["MAMBAMORPH+REFINE"]
+    assert colours["NONE+REFINE"] == colours["NONE+FAST"]
+    assert len(set(colours.values())) == 4  # the affine start is not the refinement
+
+
+def test_boxes_are_drawn_of_the_best_methods_only(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(figures, "MOST_BOXES", 2)
+    records = make_records()  # each method is better than the one before
+    assert {r["method"] for r in figures.best_methods(records)} == {"MambaMorph", "ANTs SyN"}
+    assert len(figures.best_methods(records)) == 8
 
 
 def test_without_labels_nothing_is_drawn(tmp_path: Path):

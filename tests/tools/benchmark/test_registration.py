@@ -64,7 +64,28 @@ def test_method_groups() -> None:
     assert method_names(("greedy", "none")) == ["greedy", "none"]
     classical = method_names("classical")
     assert "none" in classical and all(PEERS[name].installed for name in classical)
-    assert set(method_names("all")) == set(classical) | set(method_names("bundles"))
+    refined = method_names("refined")
+    assert refined == ["none+refine", *[f"{name}+refine" for name in method_names("bundles")]]
+    assert set(method_names("all")) == set(classical) | set(method_names("bundles")) | set(refined)
+
+
+def test_a_method_says_what_the_refinement_is() -> None:
+    alone, fast = find_method("none+refine"), find_method("none+fast")
+    assert (alone.title, fast.title) == ("Refinement alone", "Refinement alone (fast)")
+    assert alone.settings.endswith("no network, then refinement, auto") and fast.settings.endswith("refinement, fast")
+    for wrong in ("none+", "none+slow"):
+        with pytest.raises(InputError, match=r"expected \+refine, \+fast or \+accurate behind the plus, got '(slow)?'"):
+            find_method(wrong)
+    assert bundle.bundle_digest("none+refine") == bundle.bundle_digest("none+fast")
+
+
+def test_a_refined_method_is_what_users_get(tmp_path: Path) -> None:
+    """A ball onto a larger one, without a network: refined, and described as ``settings`` say."""
+    write_kit(tmp_path)
+    images = Images(str(tmp_path / "s1.nii.gz"), str(tmp_path / "s0.nii.gz"), tmp_path)
+    ddf = find_method("none+fast").register(images)
+    assert ddf.shape == (3, 20, 18, 22) and np.abs(ddf).max() > 0.1
+    assert json.loads((tmp_path / "bundle" / "metrics.json").read_text())["refinement"]["preset"] == "fast"
 
 
 def test_an_unknown_method_is_refused_with_the_names_that_exist(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from common.errors import InputError
 from common.machine import peak_memory_mb
 from tools.benchmark.peers.base import Images, Peer
-from tools.benchmark.peers.bundle import bundle_method, bundle_names, bundle_of
+from tools.benchmark.peers.bundle import bundle_method, bundle_names, is_bundle
 from tools.benchmark.peers.registry import PEERS
 
 
@@ -27,7 +27,7 @@ def find_method(name: str) -> Peer:
     """
     if name in PEERS:
         return PEERS[name]
-    if bundle_of(name) in bundle_names():
+    if is_bundle(name):
         return bundle_method(name)
     raise InputError(f"method {name!r}: expected one of {', '.join([*bundle_names(), *PEERS])}")
 
