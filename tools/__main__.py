@@ -20,6 +20,7 @@ COMMANDS: Commands = {
     "bids": "tools.bids.command:bids",
     "benchmark": {
         "alignment": "tools.benchmark.alignment:benchmark_alignment",
+        "cohort": "tools.benchmark.cohort:benchmark_cohort",
         "figures": "tools.benchmark.paper_figures:benchmark_figures",
         "network": "tools.benchmark.network:benchmark_network",
         "registration": "tools.benchmark.registration:benchmark_registration",

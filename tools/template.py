@@ -17,6 +17,7 @@ from common.spatial import invert, warp
 from common.writing import check_writable, save_json, write_atomically
 from tools.cohort.command import refuse_failures, register_all
 from tools.cohort.state import Cohort, Pair
+from tools.cohort.table import rows
 
 #: Percentiles of an image's foreground that become 0 and 1, so that every subject weighs the same.
 WINDOW = (1.0, 99.0)
@@ -64,7 +65,7 @@ def template(
     for number in range(1, iterations + 1):
         cohort = Cohort(folder / f"iteration_{number}", _pairs(paths, current))
         register_all(cohort, bundle, workers, True, False, {"outputs": "none", **options})
-        refuse_failures(cohort)
+        refuse_failures(cohort, rows(cohort))
         mean, field, grid = _means(cohort)
         remaining.append(float(torch.linalg.vector_norm(field, dim=0).mean()) * float(grid.spacing.mean()))
         current = cohort.folder / TEMPLATE

@@ -1,4 +1,4 @@
-"""Brain extraction from MR heads by deepbet (Fisch et al., Computers in Biology and Medicine 2024; MIT), an extra.
+"""Brain extraction from MR heads by deepbet (Fisch et al., arXiv:2308.07003, 2023; MIT), an extra.
 
 Its two networks are TorchScript archives in its wheel. They are hashed before PyTorch opens them, and what was hashed
 is what is loaded: a file that is not the one of the pinned version is refused, never run. Of the package only the part

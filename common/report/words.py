@@ -17,10 +17,10 @@ TEN_DETERMINANTS = (
     "of Computer Vision 132, 3678-3688 (2024)"
 )
 BRAIN = (
-    "Fisch, L. et al. deepbet: Fast brain extraction of T1-weighted MRI using convolutional neural networks. Computers "
-    "in Biology and Medicine 179, 108845 (2024)"
+    "Fisch, L. et al. deepbet: Fast brain extraction of T1-weighted MRI using convolutional neural networks. "
+    "arXiv:2308.07003 (2023)"
 )
-BRAIN_CT = "Muschelli, J. et al. Validated automatic brain extraction of head CT images. NeuroImage 114, 379-385 (2015)"
+BRAIN_CT = "Muschelli, J. et al. Validated automatic brain extraction of head CT images. NeuroImage (2015)"
 CORRELATION = (
     "Avants, B. B. et al. Symmetric diffeomorphic image registration with cross-correlation. Medical Image Analysis "
     "12(1), 26-41 (2008)"

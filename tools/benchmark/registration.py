@@ -23,7 +23,8 @@ from tools.benchmark.peers.worker import find_method
 from tools.benchmark.report import write_report
 
 ROOT = Path(__file__).resolve().parents[2]
-_THREADS = (
+#: What tells libraries how many threads they may use.
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -156,7 +157,7 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="registration_") as scratch:
         folder = Path(scratch)
         (folder / "job.json").write_text(json.dumps(job))
-        environment = {**os.environ, **dict.fromkeys(_THREADS, str(job["threads"]))}
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(job["threads"]))}
         # A GPU that is there must not make one method faster than the others.
         environment["CUDA_VISIBLE_DEVICES"] = ""
         environment["PYTHONPATH"] = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)

@@ -68,8 +68,7 @@ def bids(
         write_description(folder, raw, fixed, opened.name, opened.version)
         register_all(cohort, bundle, workers, True, False, {"outputs": ["transform", "inverse"], **options})
         _publish(cohort, chosen, folder, skull_stripped)
-    write_overview(cohort)
-    refuse_failures(cohort)
+    refuse_failures(cohort, write_overview(cohort))
 
 
 def _cohort(out_dir: Path, chosen: Sequence[Task]) -> Cohort:

@@ -127,7 +127,7 @@ def tasks(images: Sequence[Image], template: Path | None = None, space: str | No
         chosen = [
             Task(image, template, label, f"bids:template:{template.name}")
             for image in images
-            if image.suffix == REFERENCE or image in lonely
+            if image.suffix == REFERENCE or image.folder not in first
         ]
     else:
         for image in lonely:

@@ -1,6 +1,7 @@
 """``python -m tools cohort``: register every pair of a datalist, in several processes, and go on after a kill."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tools.cohort.disk import check_disk as room_for
 from tools.cohort.index import INDEX, write_index
 from tools.cohort.processes import run
 from tools.cohort.state import FAILED, Cohort, Pair, shard
-from tools.cohort.table import TABLE, rows, write_table
+from tools.cohort.table import NO_RESULT, TABLE, rows, write_table
 from tools.cohort.worker import THUMBNAILS, Work, lacks_pictures
 
 _OWN = (FAILED, TABLE, INDEX, THUMBNAILS)
@@ -53,8 +54,7 @@ def cohort(
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     mine = Cohort(folder, shard(pairs, rank, world))
     register_all(mine, bundle, workers, check_disk, overwrite, options)
-    write_overview(Cohort(folder, pairs))
-    refuse_failures(mine)
+    refuse_failures(mine, write_overview(Cohort(folder, pairs)))
 
 
 def register_all(
@@ -70,14 +70,14 @@ def register_all(
     if overwrite:
         for pair in mine.pairs:
             (mine.folder / pair["name"] / "metrics.json").unlink(missing_ok=True)
-    mine.check_settings()
+    done = mine.finished_names()
     mine.forgive(mine.pairs)
-    waiting = [pair for pair in mine.pairs if not mine.settled(pair)]
-    print(f"{len(mine.pairs)} pairs, {len(mine.pairs) - len(waiting)} finished before", flush=True)
+    waiting = [pair for pair in mine.pairs if pair["name"] not in done]
+    print(f"{len(mine.pairs)} pairs, {len(done)} finished before", flush=True)
     if check_disk and waiting:
         print(room_for(mine, waiting), flush=True)
     threads = max(1, (os.cpu_count() or 1) // (workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    todo = [pair for pair in mine.pairs if not mine.settled(pair) or lacks_pictures(mine, pair, options)]
+    todo = [pair for pair in mine.pairs if pair["name"] not in done or lacks_pictures(mine, pair, options)]
     run([Work(mine.of(shard(todo, n, workers)), bundle, options, threads) for n in range(workers)])
 
 
@@ -98,17 +98,27 @@ def _device(options: dict[str, Any]) -> dict[str, str]:
     return {"device": f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % count}"}
 
 
-def write_overview(everything: Cohort) -> None:
-    """Write what a person looks at: the table and the page of all pairs."""
+def write_overview(everything: Cohort) -> list[dict[str, Any]]:
+    """Write what a person looks at, the table and the page of all pairs; returns the rows of the table."""
     table = rows(everything)
     write_table(table, everything.folder)
     write_index(table, everything.folder)
     print(f"written: {everything.folder / TABLE}, {everything.folder / INDEX}", flush=True)
+    return table
 
 
-def refuse_failures(mine: Cohort) -> None:
-    """Raises InputError where pairs failed: how many, which, and why the first one did."""
-    failed: list[Pair] = [pair for pair in mine.pairs if mine.metrics(pair) is None]
+def refuse_failures(mine: Cohort, table: Sequence[Mapping[str, Any]]) -> None:
+    """Raise what failed.
+
+    Args:
+        mine: the pairs that this process answers for.
+        table: rows of all pairs, as ``write_overview`` returns them.
+
+    Raises:
+        InputError: pairs have no result; how many, which, and why the first one has none.
+    """
+    without = {row["pair"] for row in table if row["grade"] in NO_RESULT}
+    failed: list[Pair] = [pair for pair in mine.pairs if pair["name"] in without]
     if failed:
         names = ", ".join(pair["name"] for pair in failed[:5]) + (", ..." if len(failed) > 5 else "")
         first = mine.failure(failed[0]) or "it was not reached"

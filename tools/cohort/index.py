@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from common.report.words import number
 from common.writing import write_atomically
-from tools.cohort.table import GRADES
+from tools.cohort.table import GRADES, NO_RESULT
 from tools.cohort.worker import THUMBNAILS
 
 INDEX = "index.html"
@@ -44,7 +44,7 @@ def index_page(table: Sequence[Mapping[str, Any]], folder: Path) -> str:
 
 def _card(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     name = str(row["pair"])
-    done, report = row["grade"] not in GRADES[:2], folder / name / "report.html"
+    done, report = row["grade"] not in NO_RESULT, folder / name / "report.html"
     picture = folder / THUMBNAILS / f"{name}.jpg"
     return {
         "name": name,

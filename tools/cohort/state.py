@@ -37,19 +37,25 @@ class Cohort:
         """The same cohort with other pairs."""
         return replace(self, pairs=pairs)
 
-    def check_settings(self) -> None:
-        """Check that what is finished was made as the rest is going to be: a table holds one kind of results.
+    def finished_names(self) -> set[str]:
+        """Names of the pairs that are finished, each result read once.
 
         Raises:
-            InputError: it was not; the text says what differs of the first pair.
+            InputError: one was made otherwise than the rest is going to be: a table holds one kind of results. The text
+                says what differs of the first such pair.
         """
+        names = set()
         for pair in self.pairs:
             found = finished(pair, self.folder)
-            if found is not None and self.settings is not None and (words := changes(found, self.settings)):
+            if found is None:
+                continue
+            names.add(pair["name"])
+            if self.settings is not None and (words := changes(found, self.settings)):
                 raise InputError(
                     f"{self.folder}: {pair['name']} was registered with other options ({'; '.join(words)}), expected "
                     "the same to go on: choose another folder, or --overwrite true to register all of it again"
                 )
+        return names
 
     def failure(self, pair: Pair) -> str | None:
         """Why a pair could not be registered; None where that is not known."""
@@ -64,8 +70,10 @@ class Cohort:
 
     def forgive(self, pairs: Iterable[Pair]) -> None:
         """Forget failures: these pairs are tried again."""
+        noted = {path.name for path in (self.folder / FAILED).glob("*.json")}  # one look for a list of any length
         for pair in pairs:
-            self._failure_file(pair).unlink(missing_ok=True)
+            if self._failure_file(pair).name in noted:
+                self._failure_file(pair).unlink(missing_ok=True)
 
     def settled(self, pair: Pair) -> bool:
         """Whether a pair is finished or has failed in this run."""

@@ -11,6 +11,8 @@ from tools.cohort.state import Cohort, Pair
 TABLE = "cohort.csv"
 #: Grades of a row, the worst first: no result, then the worst flag of a result.
 GRADES = ("failed", "missing", "serious", "warning", "note", "fine")
+#: Those of pairs that have none.
+NO_RESULT = GRADES[:2]
 _DIGITS = 6
 
 

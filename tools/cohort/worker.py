@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,13 +52,15 @@ def work(job: Work) -> None:
     os.environ["OMP_NUM_THREADS"] = str(job.threads)
     torch.set_num_threads(job.threads)
     bundle, cohort = Bundle(job.bundle), job.cohort
-    waiting = [pair for pair in cohort.pairs if not cohort.settled(pair)]
-    _draw(cohort, [pair for pair in cohort.pairs if pair not in waiting], job.options)
+    settled, waiting = list[Pair](), deque[Pair]()
+    for pair in cohort.pairs:
+        (settled if cohort.settled(pair) else waiting).append(pair)
+    _draw(cohort, settled, job.options)
     while waiting:
-        chunk, waiting = waiting[:CHUNK], waiting[CHUNK:]
+        chunk = [waiting.popleft() for _ in range(min(CHUNK, len(waiting)))]
         chunk = [pair for pair in chunk if _readable(cohort, pair)]
         if chunk:
-            waiting = [*_register(bundle, cohort, chunk, job.options), *waiting]
+            waiting.extendleft(reversed(_register(bundle, cohort, chunk, job.options)))
 
 
 def _readable(cohort: Cohort, pair: Pair) -> bool:

@@ -15,6 +15,17 @@ def test_nothing_to_register():
         require_pairs([])
 
 
+@pytest.mark.parametrize("content", ["[]", '{"test": []}'])
+def test_an_empty_list_is_no_finished_one(tmp_path, content):
+    (tmp_path / "list.json").write_text(content)
+    refused = r"^datalist .*list.json: expected at least one item under .*, got an empty list$"
+    for resume in (False, True):
+        with pytest.raises(InputError, match=refused):
+            pairs_of(datalist=tmp_path / "list.json", output_dir=tmp_path / "out", resume=resume)
+    with pytest.raises(InputError, match="expected a fixed and a moving image, or a datalist, got fixed=None"):
+        pairs_of(datalist=[], output_dir=tmp_path / "out", resume=True)
+
+
 def test_without_images_the_sample_pair_is_registered_and_said(caplog):
     (pair,) = pairs_of()
     assert pair["fixed"].endswith("fixed_t1.nii.gz") and pair["moving"].endswith("moving_ct.nii.gz")

@@ -77,7 +77,8 @@ def test_stripped_heads_are_said_with_their_papers():
     brain = {"fixed": {"method": "deepbet"}, "moving": {"method": "CT thresholds"}}
     paragraph, sources = methods({"brain": brain})
     assert "The fixed image, a whole head, was stripped to the brain with deepbet [2]." in paragraph
-    assert "by CT thresholds, after [3]" in paragraph and "Fisch" in sources[1] and "Muschelli" in sources[2]
+    assert "by CT thresholds, after [3]" in paragraph and "Muschelli" in sources[2]
+    assert "Fisch" in sources[1] and "arXiv:2308.07003 (2023)" in sources[1]
     given = methods({"brain": {"fixed": {"method": "given"}, "moving": {"method": "failed"}}, "moving_exclude": "/m"})
     assert "limited to a given brain mask" in given[0] and "a mask of the moving image did not count" in given[0]
     assert "stripped" not in given[0] and len(given[1]) == 1

@@ -49,11 +49,11 @@ def test_every_pair_is_in_exactly_one_shard(listed, count):
 def test_a_cohort_goes_on_as_it_began(listed):
     finish(listed, 1, settings={"refine": "fast"})
     same = replace(listed, settings={"refine": "fast"})
-    same.check_settings()
+    assert same.finished_names() == {"pair1"}
     assert same.settled(listed.pairs[1])
     other = replace(listed, settings={"refine": "off"})
     assert not other.settled(listed.pairs[1])
     with pytest.raises(
         InputError, match=r"pair1 was registered with other options \(refine was fast, is off\).*another"
     ):
-        other.check_settings()
+        other.finished_names()
