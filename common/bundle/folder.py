@@ -3,11 +3,9 @@
 import hashlib
 import io
 import json
-import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
@@ -63,29 +61,6 @@ def load_network(bundle: str | Path, device: torch.device | str = "cpu") -> nn.M
     return network.to(device).eval()
 
 
-#: Digests by device, inode, size and time of the last change in ns: a run asks twice for the same tens of megabytes.
-_DIGESTS: dict[tuple[int, int, int, int], str] = {}
-#: Nanoseconds within which a file can change again without a new time.
-_TICK = 100_000_000
-
-
-def weights_digest(file: BinaryIO, content: bytes | None = None) -> str:
-    """SHA-256 of an open file of weights; computed once as long as the file is the same.
-
-    Args:
-        file: opened for reading.
-        content: all of it, where it was read already.
-    """
-    status = os.fstat(file.fileno())
-    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    if key in _DIGESTS:
-        return _DIGESTS[key]
-    digest = hashlib.sha256(file.read() if content is None else content).hexdigest()
-    if time.time_ns() - status.st_mtime_ns > _TICK:
-        _DIGESTS[key] = digest
-    return digest
-
-
 class Weights:
     """A file with a state dict, read once: what is loaded is what was hashed.
 
@@ -106,7 +81,7 @@ class Weights:
             )
         with self.path.open("rb") as file:
             content = file.read()
-            self.digest = weights_digest(file, content)
+        self.digest = hashlib.sha256(content).hexdigest()
         try:
             self.state: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except Exception as error:  # an archive that is damaged fails in many ways, and each of them is the file's

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from common import __version__
-from common.bundle.folder import weights_digest
 from common.registration.keys import PATH_KEYS
 from common.registration.outputs import outputs_of
 from common.switches import switch
@@ -32,10 +31,8 @@ def settings_of(config: Mapping[str, Any], weights: str | Path | None = None) ->
         Options as they are, parts of the pipeline by the first digits of their SHA-256, versions, and the weights' own.
     """
     found: dict[str, Any] = {"software": __version__, "version": (config.get("_meta_") or {}).get("version")}
-    found["weights"] = None
-    if weights and Path(weights).is_file():
-        with Path(weights).open("rb") as file:
-            found["weights"] = weights_digest(file)[:_DIGITS]
+    content = Path(weights).read_bytes() if weights and Path(weights).is_file() else None
+    found["weights"] = None if content is None else _digest(content)
     for key, value in config.items():
         if key not in UNRELATED and not key.startswith("_"):
             found[key] = _plain(list(outputs_of(value)) if key == "outputs" else value)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 
 from common.bundle import build_network, load_network
-from common.bundle.folder import Weights, weights_digest
+from common.bundle.folder import Weights
 from common.errors import InputError
 from tests.common.training.tiny import TinyNetwork
 
@@ -44,24 +43,6 @@ def test_weights_carry_the_digest_of_what_was_loaded(tmp_path):
     torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "model.pt")
     expected = hashlib.sha256((tmp_path / "model.pt").read_bytes()).hexdigest()
     assert Weights(tmp_path / "model.pt").digest == expected
-
-
-def test_a_file_is_hashed_once_and_again_when_it_is_another(tmp_path, monkeypatch):
-    path, hashed = tmp_path / "model.pt", []
-    sha256 = hashlib.sha256
-    monkeypatch.setattr("common.bundle.folder.hashlib.sha256", lambda content: hashed.append(1) or sha256(content))
-    for content, hour in ((b"one", 1), (b"two", 2)):
-        path.write_bytes(content)
-        os.utime(path, (3600 * hour, 3600 * hour))
-        for _ in range(2):
-            with path.open("rb") as file:
-                assert weights_digest(file) == sha256(content).hexdigest()
-    assert len(hashed) == 2
-    os.utime(path)  # written this moment: a change might leave no trace
-    for _ in range(2):
-        with path.open("rb") as file:
-            weights_digest(file, b"two")
-    assert len(hashed) == 4
 
 
 def damaged(path: Path) -> None:
