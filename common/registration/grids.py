@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 SMALL, HUMAN = 36.0, 170.0
 #: Voxels along the anatomy that a network can work with, so that a spacing chosen for it stays.
 ENOUGH = 60
+#: Grid points along the shortest edge of a fixed voxel, at most: what is between voxels is made up.
+DENSEST = 4
 #: Largest difference of two images that count as the same, as a share of the mean foreground: that of interpolations.
 SAME = 1e-3
 
@@ -115,19 +117,21 @@ class ToNetworkGridd(Transform):
             grid_of(data["fixed"]),
             fixed,
             moving,
-            spacing=self._spacing_for(fixed),
+            spacing=self._spacing_for(fixed, float(grid_of(data["fixed"]).spacing.min())),
             multiple=self.multiple,
             shape=self.shape,
             cube=self.cube,
             smallest=self.smallest,
         )
 
-    def _spacing_for(self, points: Array) -> float:
-        """The spacing for a fixed foreground (N, 3) in mm."""
+    def _spacing_for(self, points: Array, finest: float) -> float:
+        """The spacing for a fixed foreground (N, 3) in mm, in an image whose shortest voxel edge is ``finest`` mm."""
         size = float(np.ptp(points, axis=0).max()) if len(points) else HUMAN
         if size >= SMALL or size >= ENOUGH * self.spacing:
             return self.spacing
-        finer = self.spacing * size / HUMAN
+        finer = min(self.spacing, max(self.spacing * size / HUMAN, finest / DENSEST))
+        if finer == self.spacing:
+            return finer
         words = "the anatomy is %.3g mm long, that of a small animal: the network's grid has %.2g mm instead of %g mm"
         logger.warning(words, size, finer, self.spacing)
         return finer
