@@ -1,4 +1,4 @@
-"""Figures of the benchmark: Dice by structure as box plots, Dice against time and smoothness. Drawn without a display."""
+"""Figures of the benchmark: Dice by structure as box plots, Dice against time and against smoothness; no display."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -15,7 +15,6 @@ from common.registration.clock import registration_seconds
 from common.spatial.passes import passes_of
 from tools.benchmark.peers.base import Images, Peer
 
-
 #: What may stand behind the plus of a method, and the preset of the refinement that it means.
 REFINED = {"": "off", "refine": "auto", "fast": "fast", "accurate": "accurate"}
 
