@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from common.geometry import Grid, background_value, extreme_points, foreground_mask, network_grid, resample, smooth_for
-from common.geometry.affines import Array, index_map, spacing_of, transform_points
+from common.geometry.affines import Array, spacing_of, transform_points
 from common.geometry.alignment import closest_rotation
+from common.geometry.cover import within_faces
 from common.geometry.filling import fill_from_surroundings
-from common.geometry.sampling import positions
 from common.registration.simple_itk import matrix_of, to_image
 
 BINS = 32
@@ -131,14 +131,8 @@ def _points(grid: Grid, mask: NDArray[np.bool_]) -> Array:
 
 def _known(shown: NDArray[np.bool_], affine: Array, grid: Grid) -> NDArray[np.bool_]:
     """Mask (X, Y, Z) on the grid of what the field of view and its faces in air say something about."""
-    where = positions(index_map(grid.affine, affine), grid.shape, slice(0, grid.shape[0]))
-    known = torch.ones(grid.shape, dtype=torch.bool)
-    for axis, last in enumerate(n - 1 for n in shown.shape):
-        if np.take(shown, 0, axis=axis).mean() > CUT:
-            known &= where[axis] >= -0.5
-        if np.take(shown, -1, axis=axis).mean() > CUT:
-            known &= where[axis] <= last + 0.5
-    return known.numpy()
+    faces = [(axis, last) for axis in range(3) for last in (False, True) if shown.take(-last, axis).mean() > CUT]
+    return within_faces(grid, shown.shape, affine, faces)
 
 
 def coarser(volume: SearchImage, factor: int) -> SearchImage:
