@@ -22,6 +22,7 @@ COMMANDS: Commands = {
         "alignment": "tools.benchmark.alignment:benchmark_alignment",
         "cohort": "tools.benchmark.cohort:benchmark_cohort",
         "figures": "tools.benchmark.paper_figures:benchmark_figures",
+        "flags": "tools.benchmark.flags:benchmark_flags",
         "network": "tools.benchmark.network:benchmark_network",
         "registration": "tools.benchmark.registration:benchmark_registration",
         "scan": "tools.benchmark.scan:benchmark_scan",

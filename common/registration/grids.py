@@ -14,6 +14,7 @@ from common.errors import InputError
 from common.geometry import (
     Grid,
     carry_ddf,
+    foreground_mask,
     lengths,
     network_grid,
     resample,
@@ -102,7 +103,9 @@ class ToNetworkGridd(Transform):
             # The same image may come in another orientation or type: on one grid it is the same again.
             out["identical_inputs"] = same_image(pair[0], pair[1])
             out["image"] = MetaTensor(torch.cat(pair), affine=torch.from_numpy(grid.affine.copy()))
-            if (counted := counted_on(out, grid, out.get("alignment"))) is not None:
+            counted = counted_on(out, grid, out.get("alignment"))
+            # Of two images that hardly meet, nothing may be left to judge by: then the faces say nothing.
+            if counted is not None and (_excluded(out) or _shown_in(pair[1], counted)):
                 out["counted"] = counted
             for role in ("fixed", "moving"):  # megabytes that nobody reads from here on
                 out.pop(f"{role}_foreground", None)
@@ -144,6 +147,15 @@ class ToNetworkGridd(Transform):
         smooth = smooth_for(voxels.clamp(low, high), affine, float(grid.spacing[0]))
         channel = resample(smooth, affine, grid, fill=fill, alignment=alignment)
         return channel.sub_(low).div_(high - low).clamp_(0.0, 1.0)
+
+
+def _excluded(data: Mapping[Hashable, Any]) -> bool:
+    return any(f"{role}_exclude" in data for role in ("fixed", "moving"))
+
+
+def _shown_in(channel: Tensor, counted: Tensor) -> bool:
+    """Whether an image (1, x, y, z) shows something where both count."""
+    return bool((foreground_mask(channel[0].numpy()) & (counted > 0.5).all(dim=0).numpy()).any())
 
 
 def _one_image(fixed: MetaTensor, moving: MetaTensor) -> bool:

@@ -60,7 +60,7 @@ KEYS = {
     ),
     "alignment_figures": Key("what the alignment found, as JSON text", "AlignPaird", "saver"),
     "image": Key("(2, x, y, z) float32 in [0, 1], moving first, on the network's grid", "ToNetworkGridd", "network"),
-    "counted": Key("(2, x, y, z), 0 where an image is excluded; on image's grid", "ToNetworkGridd", "RefineFieldd"),
+    "counted": Key("(2, x, y, z) on image's grid, 0 where one is excluded, unseen", "ToNetworkGridd", "RefineFieldd"),
     "identical_inputs": Key("whether both channels of image are one image", "ToNetworkGridd", "ToFixedGridd, saver"),
     "pred": Key(
         "(3, x, y, z) in voxels of image's grid", "network, RefineFieldd, KeepBetterd", "the steps behind the network"

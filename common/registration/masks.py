@@ -15,9 +15,11 @@ from torch import Tensor
 
 from common.errors import InputError
 from common.geometry import Grid, resample
+from common.geometry.cover import Face, cut_faces, within_faces
 from common.geometry.filling import fill_from_surroundings
 from common.images import save_volume
 from common.registration.clock import stage
+from common.registration.foreground import foreground_of
 from common.registration.keys import MASK_KEYS
 
 ROLES = ("fixed", "moving")
@@ -95,8 +97,8 @@ def like(image: MetaTensor, values: np.ndarray) -> MetaTensor:
     return MetaTensor(torch.from_numpy(values), affine=image.affine.clone(), meta=meta)
 
 
-def counted_on(data: Mapping[Hashable, Any], grid: Grid, alignment: Any = None) -> Tensor | None:
-    """Where each image counts on the network's grid.
+def counted_on(data: dict[Hashable, Any], grid: Grid, alignment: Any = None) -> Tensor | None:
+    """Where each image counts on the network's grid: not where it is excluded, nor beyond a face that cuts the anatomy.
 
     Args:
         data: a pair, with ``<role>_exclude`` where there is any.
@@ -104,29 +106,38 @@ def counted_on(data: Mapping[Hashable, Any], grid: Grid, alignment: Any = None) 
         alignment: (4, 4), from the fixed image's world to the moving image's.
 
     Returns:
-        (2, x, y, z) float32 of 0 and 1, moving first; None where nothing is excluded.
+        (2, x, y, z) float32 of 0 and 1, moving first; None where both count everywhere.
     """
-    if not any(f"{role}_exclude" in data for role in ROLES):
-        return None
     counted = torch.ones(2, *grid.shape)
     for channel, role, way in ((0, "moving", alignment), (1, "fixed", None)):
         if (mask := data.get(f"{role}_exclude")) is not None:
             excluded = resample(mask.as_tensor().float(), mask.affine.numpy(), grid, "nearest", alignment=way)
             counted[channel] -= excluded[0]
-    return counted
+        if faces := _cut_faces(data, role):
+            affine = data[role].affine.numpy()
+            counted[channel] *= torch.from_numpy(within_faces(grid, data[role].shape[1:], affine, faces, way))
+    return None if bool(counted.all()) else counted
 
 
-def counted_of(data: Mapping[Hashable, Any], ddf: Tensor) -> NDArray[np.bool_]:
+def counted_of(data: dict[Hashable, Any], ddf: Tensor) -> NDArray[np.bool_]:
     """Where both images count, the moving one seen through the total displacement. (3, X, Y, Z) -> (X, Y, Z)."""
     counted = np.ones(ddf.shape[1:], dtype=bool)
     if (mask := data.get("fixed_exclude")) is not None:
         counted &= mask[0].numpy() == 0
+    shape = ddf.shape[1:]
     if (mask := data.get("moving_exclude")) is not None:
-        shape = ddf.shape[1:]
         grid = Grid((shape[0], shape[1], shape[2]), data["fixed"].affine.numpy())
         seen = resample(mask.as_tensor().float(), mask.affine.numpy(), grid, "nearest", ddf=ddf)
         counted &= seen[0].numpy() < 0.5
+    if faces := _cut_faces(data, "moving"):
+        grid, moving = Grid((shape[0], shape[1], shape[2]), data["fixed"].affine.numpy()), data["moving"]
+        counted &= within_faces(grid, moving.shape[1:], moving.affine.numpy(), faces, ddf=ddf)
     return counted
+
+
+def _cut_faces(data: dict[Hashable, Any], role: str) -> tuple[Face, ...]:
+    """Faces of an image's field of view that cut through what it shows."""
+    return cut_faces(foreground_of(data, role)) if role in data else ()
 
 
 def mask_writers(data: Mapping[Hashable, Any]) -> dict[str, Callable[[Path], None]]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from common.geometry import Grid, background_value, extreme_points, foreground_mask, network_grid, resample, smooth_for
-from common.geometry.affines import Array, index_map, spacing_of, transform_points
+from common.geometry.affines import Array, spacing_of, transform_points
 from common.geometry.alignment import closest_rotation
+from common.geometry.cover import within_faces
 from common.geometry.filling import fill_from_surroundings
-from common.geometry.sampling import positions
 from common.registration.simple_itk import matrix_of, to_image
 
 BINS = 32
@@ -131,14 +131,8 @@ def _points(grid: Grid, mask: NDArray[np.bool_]) -> Array:
 
 def _known(shown: NDArray[np.bool_], affine: Array, grid: Grid) -> NDArray[np.bool_]:
     """Mask (X, Y, Z) on the grid of what the field of view and its faces in air say something about."""
-    where = positions(index_map(grid.affine, affine), grid.shape, slice(0, grid.shape[0]))
-    known = torch.ones(grid.shape, dtype=torch.bool)
-    for axis, last in enumerate(n - 1 for n in shown.shape):
-        if np.take(shown, 0, axis=axis).mean() > CUT:
-            known &= where[axis] >= -0.5
-        if np.take(shown, -1, axis=axis).mean() > CUT:
-            known &= where[axis] <= last + 0.5
-    return known.numpy()
+    faces = [(axis, last) for axis in range(3) for last in (False, True) if shown.take(-last, axis).mean() > CUT]
+    return within_faces(grid, shown.shape, affine, faces)
 
 
 def coarser(volume: SearchImage, factor: int) -> SearchImage:
@@ -164,13 +158,16 @@ class Likeness:
     def __init__(self, sampled: SearchImage, other: SearchImage) -> None:
         self.sampled, self.other = sampled, other
         region = binary_dilation(sampled.foreground, iterations=2) & sampled.known
+        # ITK measures a step as the length of all parameters together, whatever their scales. In units of the anatomy's
+        # radius a turn, a stretch and a shift by the same number move it equally far; in millimetres, once the shift
+        # has been found, a step of four is a stretch by four.
+        self._unit = float(np.sqrt(((sampled.points - sampled.centre) ** 2).sum(axis=1).mean()))
         self._share = min(1.0, SAMPLES / max(int(region.sum()), 1))
-        self._images = [to_image(volume.voxels, volume.grid) for volume in (sampled, other)]
+        grids = [self._scaled(volume.grid) for volume in (sampled, other)]
+        self._images = [to_image(volume.voxels, grid) for volume, grid in zip((sampled, other), grids, strict=True)]
         self._masks = [
-            to_image(mask.astype(np.uint8), volume.grid) for mask, volume in ((region, sampled), (other.known, other))
+            to_image(mask.astype(np.uint8), grid) for mask, grid in zip((region, other.known), grids, strict=True)
         ]
-        # Mean squared distance from the centre: a step of one millimetre is the same for every parameter.
-        self._spread = float(((sampled.points - sampled.centre) ** 2).sum(axis=1).mean())
 
     def value(self, matrix: Array) -> float:
         """Mutual information in nats; 0 where the images do not meet."""
@@ -195,10 +192,10 @@ class Likeness:
         """
         method = self._method(smooth_gradient=True)
         method.SetInitialTransform(self._transform(kind, start), inPlace=False)
-        method.SetOptimizerAsRegularStepGradientDescent(step, last, 60, 0.5)
+        method.SetOptimizerAsRegularStepGradientDescent(step / self._unit, last / self._unit, 60, 0.5)
         method.SetOptimizerScales(self._scales(kind))
         try:
-            return _matrix(method.Execute(*self._images))
+            return self._matrix(method.Execute(*self._images))
         except RuntimeError:
             return start
 
@@ -216,10 +213,10 @@ class Likeness:
 
         method, found = self._method(), []
         transform = self._transform("similarity", np.eye(4))
-        transform.SetTranslation((_lps(self.other.centre) - _lps(self.sampled.centre)).tolist())
+        transform.SetTranslation(((_lps(self.other.centre) - _lps(self.sampled.centre)) / self._unit).tolist())
         method.SetInitialTransform(transform, inPlace=False)
         method.SetOptimizerAsExhaustive([2, 2, 2, 0, 0, 1, 1 if scale else 0], stepLength=1.0)
-        method.SetOptimizerScales([_TURN, _TURN, _TURN, 1.0, 1.0, rise, scale or 1.0])
+        method.SetOptimizerScales([_TURN, _TURN, _TURN, 1.0, 1.0, rise / self._unit, scale or 1.0])
         note = lambda: found.append((-method.GetMetricValue(), method.GetOptimizerPosition()))  # noqa: E731
         method.AddCommand(SimpleITK.sitkIterationEvent, note)
         method.Execute(*self._images)
@@ -227,7 +224,7 @@ class Likeness:
         for value, parameters in found:
             if np.linalg.norm(parameters[:3]) < _WIDEST:
                 transform.SetParameters(parameters)
-                poses.append((float(value), _matrix(transform)))
+                poses.append((float(value), self._matrix(transform)))
         return poses
 
     def _method(self, smooth_gradient: bool = False) -> Any:
@@ -259,16 +256,26 @@ class Likeness:
         transform: Any = SimpleITK.AffineTransform(3) if kind == "affine" else getattr(SimpleITK, _TRANSFORMS[kind])()
         # ITK checks that rotations are some: to within rounding, they are.
         transform.SetMatrix(linear.ravel().tolist(), *(() if kind == "affine" else (1e-6,)))
-        transform.SetCenter(centre.tolist())
-        transform.SetTranslation(shift.tolist())
+        transform.SetCenter((centre / self._unit).tolist())
+        transform.SetTranslation((shift / self._unit).tolist())
         return transform
 
+    def _matrix(self, transform: Any) -> Array:
+        """(4, 4) in RAS millimetres."""
+        matrix = _FLIP @ matrix_of(transform) @ _FLIP
+        matrix[:3, 3] *= self._unit
+        return matrix
+
+    def _scaled(self, grid: Grid) -> Grid:
+        """The grid in units of the anatomy's radius."""
+        return Grid(grid.shape, np.diag([*[1 / self._unit] * 3, 1.0]) @ grid.affine)
+
     def _scales(self, kind: str) -> list[float]:
-        """Squared millimetres that a unit of each parameter moves the foreground by, on average."""
+        """Mean square of what a unit of each parameter moves the foreground by, in units of its radius."""
         if kind == "affine":
-            return [self._spread / 3] * 9 + [1.0] * 3
-        turn = [4 * self._spread * 2 / 3] * 3  # a versor is half the angle, and only what is off the axis moves
-        return turn + [1.0] * 3 + ([self._spread] if kind == "similarity" else [])
+            return [1 / 3] * 9 + [1.0] * 3
+        turn = [4 * 2 / 3] * 3  # a versor is half the angle, and only what is off the axis moves
+        return turn + [1.0] * 3 + ([1.0] if kind == "similarity" else [])
 
 
 #: Versor components: sine of half the angle, here 21 degrees, and the widest rotation worth a try, 65 degrees.
@@ -277,8 +284,3 @@ _TURN, _WIDEST = 0.18, float(np.sin(np.radians(65) / 2))
 
 def _lps(point: Array) -> Array:
     return point * (-1.0, -1.0, 1.0)
-
-
-def _matrix(transform: Any) -> Array:
-    """(4, 4) in RAS millimetres."""
-    return _FLIP @ matrix_of(transform) @ _FLIP

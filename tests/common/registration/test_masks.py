@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 
 from common.errors import InputError
 from common.geometry import Grid
-from common.registration import AlignPaird, RefineFieldd, ToFixedGridd, ToNetworkGridd, UseMasksd, alignment
+from common.registration import AlignPaird, RefineFieldd, ToFixedGridd, ToNetworkGridd, UseMasksd, alignment, masks
 from common.registration.align import Alignment, align
 from common.registration.masks import counted_of, counted_on
 from common.registration.mutual_information import look_at, prepare
@@ -128,3 +128,31 @@ def test_what_counts_on_the_network_grid_and_behind():
     ddf[0] = 3.0
     assert np.array_equal(counted_of(data, ddf)[:-3], ~lesion()[3:])
     assert counted_on({}, Grid(SHAPE, AFFINE)) is None and counted_of({}, ddf).all()
+
+
+def cropped(above: int) -> dict:
+    """One subject twice; the moving image's field of view ends in the brain."""
+    voxels = brain(world_points(SHAPE, AFFINE))
+    return {"fixed": tensor(voxels), "moving": tensor(voxels[..., :above], name="moving.nii.gz")}
+
+
+def test_nothing_counts_beyond_a_face_that_cuts_the_anatomy():
+    shift = np.eye(4)
+    shift[2, 3] = -4.0  # fixed points land 4 mm further down in the moving image
+    counted = counted_on(cropped(24), Grid(SHAPE, AFFINE), shift)
+    assert counted is not None and bool((counted[1] == 1).all())
+    assert bool((counted[0, ..., :28] == 1).all()) and bool((counted[0, ..., 28:] == 0).all())
+    ddf = torch.zeros(3, *SHAPE)
+    ddf[2] = 2.0
+    assert np.array_equal(counted_of(cropped(24), ddf), np.arange(SHAPE[2]) < np.full(SHAPE, 22))
+
+
+def test_the_field_stays_where_it_is_beyond_such_a_face(monkeypatch: pytest.MonkeyPatch):
+    """The anatomy that is not there is not looked for: nothing is pulled over the face."""
+    moved = []
+    for faces in (masks.cut_faces, lambda mask: ()):
+        monkeypatch.setattr(masks, "cut_faces", faces)
+        out = registered(cropped(26) | {"clock": {"start": time.perf_counter()}})
+        shown = out["fixed"][0, ..., 26:].numpy() > 5
+        moved.append(float(out["ddf"].as_tensor().norm(dim=0)[..., 26:].numpy()[shown].mean()))
+    assert moved[0] < 1 < 4 < moved[1]
