@@ -17,6 +17,9 @@ from common.geometry.sampling import positions, row_ranges
 #: Share of the anatomy's largest cross-section along an axis that a face has to hold for the anatomy to go on behind:
 #: a brain stem that is cut has 4 %, a voxel of noise nothing.
 LEAST_CUT = 0.02
+#: A box laid tightly around a brain touches it as well. There the cross-section grows quickly: voxels further in, where
+#: the one of a cut may be twice as large at most.
+FURTHER_IN = 3
 #: An axis of the array, and whether its last face is meant or its first.
 Face = tuple[int, bool]
 
@@ -35,7 +38,11 @@ def cut_faces(mask: NDArray[np.bool_], least: float = LEAST_CUT) -> tuple[Face, 
     faces: list[Face] = []
     for axis in range(3):
         areas = mask.sum(axis=tuple(other for other in range(3) if other != axis))
-        faces += [(axis, last) for last in (False, True) if areas[-1 if last else 0] > least * max(areas.max(), 1)]
+        for last in (False, True):
+            inwards = areas[::-1] if last else areas
+            deep = inwards[min(FURTHER_IN, len(inwards) - 1)]
+            if inwards[0] > least * max(areas.max(), 1) and 2 * inwards[0] >= deep:
+                faces.append((axis, last))
     return tuple(faces)
 
 
