@@ -22,6 +22,7 @@ _RATES = {
     "cpu_seconds_a_pair": "CPU s a pair",
     "largest_mb": "largest process MB",
     "together_mb": "all processes MB",
+    "others_percent": "cores taken by other programs %",
 }
 _PAPER = {
     "method": "method",
@@ -119,7 +120,8 @@ def _many(record: Mapping[str, Any]) -> str:
         rows, {"which": "pairs", "seconds": "s a pair", "peak": "largest memory so far MB"}, {"peak": 0}
     )
     return (
-        f"{head}. The first pair, which holds the start, is left out. The whole command took {many['seconds']:.0f} s; "
+        f"{head}. The first pair, which holds the start, is left out. The whole command took {many['seconds']:.0f} s, "
+        f"with {_known(many['others_percent']):.0f} % of the cores taken by other programs; "
         f"the same again, with nothing left to do, {many['again_seconds']:.1f} s.\n\n{table}"
     )
 
@@ -197,13 +199,18 @@ def fastest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _paper_row(record: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     hours = COUNT / row["running_pairs_an_hour"] * record["cores"]
-    memory = row["together_mb"] * CORES / record["cores"] / 1000
+    memory = _known(row["together_mb"]) * CORES / record["cores"] / 1000
     overlap = "" if row["overlap"] is None else f", overlap {_OVERLAP[row['overlap']]}"
     return {
         "method": row["method"],
         "how": f"{row['processes']} process(es){overlap}",
         "core_hours": hours,
         "nights": hours / CORES / NIGHT,
-        "memory_gb": memory if math.isfinite(memory) else "not known",
+        "memory_gb": memory,
         "dollars": hours * record["core_hour"],
     }
+
+
+def _known(figure: float | None) -> float:
+    """JSON has no NaN."""
+    return math.nan if figure is None else figure
