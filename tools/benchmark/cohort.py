@@ -158,9 +158,8 @@ def _known(record: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     return any(row.items() <= known.items() for known in record["rows"])
 
 
-def _measured(row: Mapping[str, Any], run: tuple[Taken, list[list[float]]], pairs: int) -> dict[str, Any]:
+def _measured(row: Mapping[str, Any], taken: Taken, pairs: int) -> dict[str, Any]:
     """A row of what a method took; one that failed says so and has no figures."""
-    taken, finished_at = run
     whole = {**row, "threads": _threads(row["processes"])}
     if taken.error:
         whole["not_run"] = f"failed: {taken.error}"
@@ -169,7 +168,6 @@ def _measured(row: Mapping[str, Any], run: tuple[Taken, list[list[float]]], pair
             "seconds": taken.seconds,
             "cpu_seconds_a_pair": taken.cpu_seconds / pairs,
             "pairs_an_hour": 3600 * pairs / taken.seconds,
-            "running_pairs_an_hour": running_rate(finished_at),
             "largest_mb": taken.largest_mb,
             "together_mb": taken.together_mb,
             "others_percent": taken.others_percent,
@@ -177,17 +175,6 @@ def _measured(row: Mapping[str, Any], run: tuple[Taken, list[list[float]]], pair
     said = whole.get("not_run") or f"{taken.seconds:.0f} s"
     print(f"{row['method']}, {row['processes']} process(es): {said}", flush=True)
     return whole
-
-
-def running_rate(finished_at: Sequence[Sequence[float]]) -> float | None:
-    """Pairs an hour between the first and the last result of each process, added up; None where one has one result.
-
-    >>> running_rate([[10.0, 20.0, 30.0], [12.0, 32.0]]), running_rate([[10.0]])
-    (540.0, None)
-    """
-    if any(len(times) < 2 for times in finished_at):
-        return None
-    return sum(3600 * (len(times) - 1) / (times[-1] - times[0]) for times in finished_at)
 
 
 def _threads(count: int) -> int:
@@ -202,48 +189,39 @@ def _environment(threads: int | None) -> dict[str, str]:
     return kept | {"CUDA_VISIBLE_DEVICES": ""}
 
 
-def _ours(
-    place: Path, bundle: str, chosen: Pairs, count: int, options: Mapping[str, Any]
-) -> tuple[Taken, list[list[float]]]:
-    """``python -m tools cohort`` as a user starts it, and when each process ended its pairs (seconds of the clock)."""
+def _ours(place: Path, bundle: str, chosen: Pairs, count: int, options: Mapping[str, Any]) -> Taken:
+    """``python -m tools cohort`` as a user starts it."""
     place.mkdir(exist_ok=True)
     (place / "list.json").write_text(json.dumps(chosen), encoding="utf-8")
     words = ["--datalist", str(place / "list.json"), "--output_dir", str(place / "out"), "--bundle", bundle]
     words += ["--workers", str(count)]
     for name, value in options.items():
         words += [f"--{name}", str(value)]
-    taken = watched([[sys.executable, "-m", "tools", "cohort", *words]], place, _environment(None))
-    done = [[_ended(place / "out", pair) for pair in shard(chosen, number, count)] for number in range(count)]
-    return taken, done
+    return watched([[sys.executable, "-m", "tools", "cohort", *words]], place, _environment(None))
 
 
-def _ended(folder: Path, pair: Mapping[str, str]) -> float:
-    path = folder / pair["name"] / "metrics.json"
-    return path.stat().st_mtime if path.is_file() else float("nan")
-
-
-def _peer(place: Path, peer: str, chosen: Pairs, count: int) -> tuple[Taken, list[list[float]]]:
+def _peer(place: Path, peer: str, chosen: Pairs, count: int) -> Taken:
     """A classical tool, each process with every ``count``-th pair."""
-    commands, folders = [], [place / str(number) for number in range(count) if shard(chosen, number, count)]
-    for number, folder in enumerate(folders):
+    commands = []
+    for number in range(count):
+        folder = place / str(number)
         folder.mkdir(parents=True)
         job = {"method": peer, "threads": _threads(count), "pairs": shard(chosen, number, count)}
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         commands.append([sys.executable, "-m", "tools.benchmark.cohort_peers", str(folder / "job.json")])
-    taken = watched(commands, place, _environment(_threads(count)))
-    done = [] if taken.error else [json.loads((folder / "finished.json").read_text()) for folder in folders]
-    return taken, done
+    return watched(commands, place, _environment(_threads(count)))
 
 
 def _many(place: Path, bundle: str, chosen: Pairs) -> dict[str, Any]:
     """The long list in one process: seconds a pair and memory by halves, and a start with all done."""
-    taken, (ended,) = _ours(place, bundle, chosen, 1, CHEAP)
+    taken = _ours(place, bundle, chosen, 1, CHEAP)
     found: dict[str, Any] = {"pairs": len(chosen), "options": CHEAP}
     if taken.error:
         return found | {"not_run": f"failed: {taken.error}"}
+    ended = [(place / "out" / pair["name"] / "metrics.json").stat().st_mtime for pair in chosen]
     half, last = len(chosen) // 2, len(chosen) - 1
     peaks = [(finished(chosen[n], place / "out") or {}).get("peak_memory_mb") for n in (half - 1, last)]
-    again, _ = _ours(place, bundle, chosen, 1, CHEAP)
+    again = _ours(place, bundle, chosen, 1, CHEAP)
     return found | {
         "seconds": taken.seconds,
         "others_percent": taken.others_percent,
