@@ -1,1 +1,1 @@
-"""``python -m tools benchmark scan|network|registration``: measured on this machine, with the protocol."""
+"""``python -m tools benchmark ...``: measured on this machine, with the protocol."""

@@ -44,6 +44,8 @@ def benchmark_cohort(
 ) -> None:
     """Measure what a list of pairs takes on this machine's CPU, and put a hundred thousand on paper from it.
 
+    What an earlier run into the same folder measured of the same list and options is taken over.
+
     Args:
         datalist: JSON file with pairs that are affinely aligned; labels are left out.
         output: folder for cohort.json and table.md.
@@ -74,24 +76,32 @@ def benchmark_cohort(
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"datalist": Path(datalist).name, "bundle": bundle, "options": options, "pairs": pairs}
     record = _facts(listed, many, processes, peers, facts) | {"core_hour": core_hour, "terabyte_month": terabyte_month}
+    path = folder / "cohort.json"
+    _take_over(record, path, many)
     with tempfile.TemporaryDirectory(prefix="cohort_", dir=folder) as name:
         scratch, chosen = Path(name), _repeated(listed, pairs)
         for count in processes:
             for overlap in (False, True):
-                place = scratch / f"ours{count}{overlap}"
-                more = {**options, **({"dataloader#num_workers": 1} if overlap else {})}
-                _note(record, {"method": bundle, "overlap": overlap}, _ours(place, bundle, chosen, count, more), count)
-        record["storage"] = measure_storage([scratch / f"ours{processes[0]}False" / "out" / p["name"] for p in chosen])
+                row = {"method": bundle, "processes": count, "overlap": overlap}
+                if not _known(record, row):
+                    more = {**options, **({"dataloader#num_workers": 1} if overlap else {})}
+                    done = _ours(scratch / f"ours{count}{overlap}", bundle, chosen, count, more)
+                    record["rows"].append(_measured(row, done, pairs))
+                    save_json(record, path, 4)
+        folders = [scratch / f"ours{processes[0]}False" / "out" / pair["name"] for pair in chosen]
+        record["storage"] = record.get("storage") or measure_storage(folders)
         for count in processes:
-            for peer in peers:
-                row = {"method": PEERS[peer].title, "overlap": None}
-                if PEERS[peer].installed:
-                    _note(record, row, _peer(scratch / f"{peer}{count}", peer, chosen, count), count)
-                else:
-                    missing = f"not installed (`pip install {PEERS[peer].distribution}`)"
-                    record["rows"].append({**row, "processes": count, "not_run": missing})
-        record["many"] = _many(scratch / "many", bundle, _repeated(listed, many)) if many else None
-    save_json(record, folder / "cohort.json", 4)
+            for peer in (PEERS[name] for name in peers):
+                row = {"method": peer.title, "processes": count, "overlap": None}
+                if not peer.installed:
+                    record["rows"].append({**row, "not_run": f"not installed (`pip install {peer.distribution}`)"})
+                elif not _known(record, row):
+                    done = _peer(scratch / f"{peer.name}{count}", peer.name, chosen, count)
+                    record["rows"].append(_measured(row, done, pairs))
+                save_json(record, path, 4)
+        if not record.get("many"):
+            record["many"] = _many(scratch / "many", bundle, _repeated(listed, many)) if many else None
+    save_json(record, path, 4)
     write_cohort_report(record, folder / "table.md", Path(page) if page else None)
     print(f"written to {folder}: cohort.json, table.md" + (f"; {page}" if page else ""))
 
@@ -127,36 +137,44 @@ def _repeated(listed: Pairs, count: int) -> list[dict[str, str]]:
     ]
 
 
-def _note(record: dict[str, Any], row: Mapping[str, Any], run: tuple[Taken, list[list[float]]], count: int) -> None:
-    """Add a row of what a method took; one that failed says so and has no figures."""
-    taken, finished_at = run
-    row = {**row, "processes": count, "threads": _threads(count)}
+def _take_over(record: dict[str, Any], path: Path, many: int) -> None:
+    """Add what an earlier run into the same folder measured of the same list and options; nothing that failed."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    changing = ("command", "methods", "rows", "core_hour", "terabyte_month")
+    facts = json.loads(json.dumps({name: value for name, value in record.items() if name not in changing}))
+    if any(before.get(name) != value for name, value in facts.items()):
+        return
+    record["rows"] = [row for row in before["rows"] if "not_run" not in row]
+    record["methods"] = {**before["methods"], **record["methods"]}
+    record["storage"] = before.get("storage")
+    long = before.get("many") or {}
+    record["many"] = long if long.get("pairs") == many and "not_run" not in long else None
+
+
+def _known(record: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    return any(row.items() <= known.items() for known in record["rows"])
+
+
+def _measured(row: Mapping[str, Any], taken: Taken, pairs: int) -> dict[str, Any]:
+    """A row of what a method took; one that failed says so and has no figures."""
+    whole = {**row, "threads": _threads(row["processes"])}
     if taken.error:
-        row["not_run"] = f"failed: {taken.error}"
+        whole["not_run"] = f"failed: {taken.error}"
     else:
-        row |= {
+        whole |= {
             "seconds": taken.seconds,
-            "cpu_seconds_a_pair": taken.cpu_seconds / record["pairs"],
-            "pairs_an_hour": 3600 * record["pairs"] / taken.seconds,
-            "running_pairs_an_hour": running_rate(finished_at),
+            "cpu_seconds_a_pair": taken.cpu_seconds / pairs,
+            "pairs_an_hour": 3600 * pairs / taken.seconds,
             "largest_mb": taken.largest_mb,
             "together_mb": taken.together_mb,
+            "others_percent": taken.others_percent,
         }
-    record["rows"].append(row)
-    print(
-        f"{row['method']}, {count} process(es): {row.get('not_run') or format(taken.seconds, '.0f') + ' s'}", flush=True
-    )
-
-
-def running_rate(finished_at: Sequence[Sequence[float]]) -> float | None:
-    """Pairs an hour between the first and the last result of each process, added up; None where one has one result.
-
-    >>> running_rate([[10.0, 20.0, 30.0], [12.0, 32.0]]), running_rate([[10.0]])
-    (540.0, None)
-    """
-    if any(len(times) < 2 for times in finished_at):
-        return None
-    return sum(3600 * (len(times) - 1) / (times[-1] - times[0]) for times in finished_at)
+    said = whole.get("not_run") or f"{taken.seconds:.0f} s"
+    print(f"{row['method']}, {row['processes']} process(es): {said}", flush=True)
+    return whole
 
 
 def _threads(count: int) -> int:
@@ -171,50 +189,42 @@ def _environment(threads: int | None) -> dict[str, str]:
     return kept | {"CUDA_VISIBLE_DEVICES": ""}
 
 
-def _ours(
-    place: Path, bundle: str, chosen: Pairs, count: int, options: Mapping[str, Any]
-) -> tuple[Taken, list[list[float]]]:
-    """``python -m tools cohort`` as a user starts it, and when each process ended its pairs (seconds of the clock)."""
+def _ours(place: Path, bundle: str, chosen: Pairs, count: int, options: Mapping[str, Any]) -> Taken:
+    """``python -m tools cohort`` as a user starts it."""
     place.mkdir(exist_ok=True)
     (place / "list.json").write_text(json.dumps(chosen), encoding="utf-8")
     words = ["--datalist", str(place / "list.json"), "--output_dir", str(place / "out"), "--bundle", bundle]
     words += ["--workers", str(count)]
     for name, value in options.items():
         words += [f"--{name}", str(value)]
-    taken = watched([[sys.executable, "-m", "tools", "cohort", *words]], place, _environment(None))
-    done = [[_ended(place / "out", pair) for pair in shard(chosen, number, count)] for number in range(count)]
-    return taken, done
+    return watched([[sys.executable, "-m", "tools", "cohort", *words]], place, _environment(None))
 
 
-def _ended(folder: Path, pair: Mapping[str, str]) -> float:
-    path = folder / pair["name"] / "metrics.json"
-    return path.stat().st_mtime if path.is_file() else float("nan")
-
-
-def _peer(place: Path, peer: str, chosen: Pairs, count: int) -> tuple[Taken, list[list[float]]]:
+def _peer(place: Path, peer: str, chosen: Pairs, count: int) -> Taken:
     """A classical tool, each process with every ``count``-th pair."""
-    commands, folders = [], [place / str(number) for number in range(count) if shard(chosen, number, count)]
-    for number, folder in enumerate(folders):
+    commands = []
+    for number in range(count):
+        folder = place / str(number)
         folder.mkdir(parents=True)
         job = {"method": peer, "threads": _threads(count), "pairs": shard(chosen, number, count)}
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         commands.append([sys.executable, "-m", "tools.benchmark.cohort_peers", str(folder / "job.json")])
-    taken = watched(commands, place, _environment(_threads(count)))
-    done = [] if taken.error else [json.loads((folder / "finished.json").read_text()) for folder in folders]
-    return taken, done
+    return watched(commands, place, _environment(_threads(count)))
 
 
 def _many(place: Path, bundle: str, chosen: Pairs) -> dict[str, Any]:
     """The long list in one process: seconds a pair and memory by halves, and a start with all done."""
-    taken, (ended,) = _ours(place, bundle, chosen, 1, CHEAP)
+    taken = _ours(place, bundle, chosen, 1, CHEAP)
     found: dict[str, Any] = {"pairs": len(chosen), "options": CHEAP}
     if taken.error:
         return found | {"not_run": f"failed: {taken.error}"}
+    ended = [(place / "out" / pair["name"] / "metrics.json").stat().st_mtime for pair in chosen]
     half, last = len(chosen) // 2, len(chosen) - 1
     peaks = [(finished(chosen[n], place / "out") or {}).get("peak_memory_mb") for n in (half - 1, last)]
-    again, _ = _ours(place, bundle, chosen, 1, CHEAP)
+    again = _ours(place, bundle, chosen, 1, CHEAP)
     return found | {
         "seconds": taken.seconds,
+        "others_percent": taken.others_percent,
         "first_half_seconds_a_pair": (ended[half - 1] - ended[0]) / (half - 1),
         "second_half_seconds_a_pair": (ended[last] - ended[half - 1]) / (last - half + 1),
         "first_half_peak_mb": peaks[0],

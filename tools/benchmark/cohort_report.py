@@ -17,11 +17,11 @@ _RATES = {
     "method": "method",
     "processes": "processes",
     "overlap": "overlap",
-    "pairs_an_hour": "pairs an hour, whole command",
-    "running_pairs_an_hour": "pairs an hour, running",
+    "pairs_an_hour": "pairs an hour",
     "cpu_seconds_a_pair": "CPU s a pair",
     "largest_mb": "largest process MB",
     "together_mb": "all processes MB",
+    "others_percent": "cores taken by other programs %",
 }
 _PAPER = {
     "method": "method",
@@ -82,7 +82,7 @@ def _protocol(record: Mapping[str, Any]) -> str:
         "extraction where there is a skull, alignment, network, refinement, measures, files and thumbnails. Overlap: "
         "the next pair is read and aligned meanwhile (`--dataloader#num_workers 1`). "
         + (f"{peers}; of these the deformable stage alone, no alignment, no measures, no pictures. " if peers else "")
-        + "Running: between the first and the last result of each process, without the start. Memory is resident; "
+        + "Everything from the start of the command to its end counts. Memory is resident; "
         f"that of all processes counts shared pages for each of them. {versions}.\n\n    {record['command']}"
     )
 
@@ -119,7 +119,8 @@ def _many(record: Mapping[str, Any]) -> str:
         rows, {"which": "pairs", "seconds": "s a pair", "peak": "largest memory so far MB"}, {"peak": 0}
     )
     return (
-        f"{head}. The first pair, which holds the start, is left out. The whole command took {many['seconds']:.0f} s; "
+        f"{head}. The first pair, which holds the start, is left out. The whole command took {many['seconds']:.0f} s, "
+        f"with {_known(many['others_percent']):.0f} % of the cores taken by other programs; "
         f"the same again, with nothing left to do, {many['again_seconds']:.1f} s.\n\n{table}"
     )
 
@@ -166,8 +167,8 @@ def _fields(record: Mapping[str, Any]) -> str:
 
 
 def _paper(record: Mapping[str, Any]) -> str:
-    """A hundred thousand pairs from the fastest row of each method; nothing where no row has a running rate."""
-    rows = [_paper_row(record, best) for best in fastest(record["rows"])]
+    """A hundred thousand pairs from the row of each method with the least CPU seconds; nothing where none was run."""
+    rows = [_paper_row(record, best) for best in cheapest(record["rows"])]
     if not rows:
         return ""
     kept = sum(record["storage"]["files"].values()) * COUNT / 1e12 if record["storage"] else 0.0
@@ -178,32 +179,39 @@ def _paper(record: Mapping[str, Any]) -> str:
         else ""
     )
     return (
-        f"**{COUNT:,} pairs of this kind, on paper**: the fastest row of each method, as if {CORES} cores did as many "
-        f"times of it as they have its cores (measured on {record['cores']} alone; memory bandwidth and a shared disk "
-        f"may say otherwise), {record['core_hour']:g} US dollars a core hour (assumed):\n\n"
+        f"**{COUNT:,} pairs of this kind, on paper**: CPU seconds a pair of each method's cheapest row, as if no core "
+        f"ever waited (for disk, memory or a process that has no pair left), on nodes of {CORES} cores, where "
+        f"{record['cores']} were measured; {record['core_hour']:g} US dollars a core hour (assumed):\n\n"
         f"{markdown_table(rows, _PAPER, _DIGITS).strip()}\n\n{disk.strip()}"
     )
 
 
-def fastest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The row of each method with the most pairs an hour while running; of methods that have such a figure."""
+def cheapest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The row of each method with the least CPU seconds a pair; of methods that were run."""
     best: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        rate = row.get("running_pairs_an_hour")
-        if rate and rate > best.get(row["method"], {}).get("running_pairs_an_hour", 0.0):
+        if "not_run" in row:
+            continue
+        known = best.setdefault(row["method"], row)
+        if row["cpu_seconds_a_pair"] < known["cpu_seconds_a_pair"]:
             best[row["method"]] = row
     return list(best.values())
 
 
 def _paper_row(record: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    hours = COUNT / row["running_pairs_an_hour"] * record["cores"]
-    memory = row["together_mb"] * CORES / record["cores"] / 1000
+    hours = COUNT * row["cpu_seconds_a_pair"] / 3600
+    memory = _known(row["together_mb"]) * CORES / record["cores"] / 1000
     overlap = "" if row["overlap"] is None else f", overlap {_OVERLAP[row['overlap']]}"
     return {
         "method": row["method"],
         "how": f"{row['processes']} process(es){overlap}",
         "core_hours": hours,
         "nights": hours / CORES / NIGHT,
-        "memory_gb": memory if math.isfinite(memory) else "not known",
+        "memory_gb": memory,
         "dollars": hours * record["core_hour"],
     }
+
+
+def _known(figure: float | None) -> float:
+    """JSON has no NaN."""
+    return math.nan if figure is None else figure

@@ -22,6 +22,7 @@ class Taken:
         cpu_seconds: of all their processes.
         largest_mb: largest resident memory of one process, MB (10^6 bytes); NaN where the system does not say.
         together_mb: largest sum of the resident memory of all processes; pages that they share count for each of them.
+        others_percent: of the machine's cores, what other programs took meanwhile; NaN where the system does not say.
         error: the last line that a failed one said; empty where all went well.
     """
 
@@ -29,6 +30,7 @@ class Taken:
     cpu_seconds: float
     largest_mb: float
     together_mb: float
+    others_percent: float = math.nan
     error: str = ""
 
 
@@ -40,7 +42,7 @@ def watched(commands: Sequence[Sequence[str]], folder: Path, environment: Mappin
         folder: where they run.
         environment: of all of them.
     """
-    before, start = os.times(), time.perf_counter()
+    before, busy, start = os.times(), _busy_seconds(), time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
         processes = [
             subprocess.Popen(list(words), cwd=folder, env=dict(environment), stdout=said, stderr=said)
@@ -52,13 +54,24 @@ def watched(commands: Sequence[Sequence[str]], folder: Path, environment: Mappin
             largest = max(largest, *(peak for peak, _ in memory), 0.0)
             together = max(together, sum(now for _, now in memory))
             time.sleep(EVERY)
-        seconds, after = time.perf_counter() - start, os.times()
+        seconds, after, busy = time.perf_counter() - start, os.times(), _busy_seconds() - busy
         said.seek(0)
         lines = [line.strip() for line in said if line.strip()]
     spent = after.children_user + after.children_system - before.children_user - before.children_system
+    # Our own look at the memory counts as another program's: it is none of theirs.
+    others = 100 * max(0.0, busy - spent) / (seconds * (os.cpu_count() or 1))
     failed = any(process.returncode for process in processes)
     error = (lines[-1] if lines else "it ended without a word") if failed else ""
-    return Taken(seconds, spent, largest or math.nan, together or math.nan, error)
+    return Taken(seconds, spent, largest or math.nan, together or math.nan, others if busy == busy else math.nan, error)
+
+
+def _busy_seconds() -> float:
+    """Seconds that all cores together have worked since the machine started; NaN where Linux's list is not there."""
+    words = _read(Path("/proc/stat")).partition("\n")[0].split()
+    if len(words) < 9:
+        return math.nan
+    user, nice, system, _, _, interrupts, soft, stolen = map(int, words[1:9])
+    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def _family(pids: Iterable[int]) -> list[int]:
