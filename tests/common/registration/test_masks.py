@@ -156,3 +156,10 @@ def test_the_field_stays_where_it_is_beyond_such_a_face(monkeypatch: pytest.Monk
         shown = out["fixed"][0, ..., 26:].numpy() > 5
         moved.append(float(out["ddf"].as_tensor().norm(dim=0)[..., 26:].numpy()[shown].mean()))
     assert moved[0] < 1 < 4 < moved[1]
+
+
+def test_faces_that_would_leave_nothing_are_left_alone():
+    shift = torch.eye(4, dtype=torch.float64)
+    shift[2, 3] = 60.0  # all of the fixed image lands beyond the moving one's face
+    data = cropped(24) | {"alignment": shift, "clock": {"start": time.perf_counter()}}
+    assert "counted" not in ToNetworkGridd(spacing=1.0, multiple=8)(data)
