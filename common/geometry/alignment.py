@@ -93,6 +93,24 @@ def mean_distance(first: ArrayLike, second: ArrayLike, points: Array) -> float:
     return float(np.linalg.norm(apart, axis=1).mean())
 
 
+def distance_from_rigid(matrix: ArrayLike, points: Array) -> float:
+    """Mean distance between the places where an affine and the rigid map closest to it bring points.
+
+    Args:
+        matrix: (4, 4) in millimetres.
+        points: (N, 3); both maps agree at their middle.
+
+    >>> cube = np.stack(np.meshgrid(*[[-1.0, 1.0]] * 3), axis=-1).reshape(-1, 3)
+    >>> turned = [[0, -1, 0, 5], [1, 0, 0, 7], [0, 0, 1, 0], [0, 0, 0, 1]]
+    >>> distance_from_rigid(turned, cube), round(distance_from_rigid(np.diag([1.1, 1, 1, 1]), cube), 3)
+    (0.0, 0.1)
+    """
+    rigid, middle = np.eye(4), np.mean(points, axis=0, keepdims=True)
+    rigid[:3, :3] = closest_rotation(matrix)
+    rigid[:3, 3] = (transform_points(matrix, middle) - transform_points(rigid, middle))[0]
+    return mean_distance(matrix, rigid, points)
+
+
 def share_within(points: Array, matrix: ArrayLike, grid: Grid, region: NDArray[np.bool_]) -> float:
     """Share of points that an affine brings into a region of a grid. (N, 3), (4, 4), (X, Y, Z) mask -> 0 to 1."""
     indices = np.rint(transform_points(index_map(np.eye(4), grid.affine, matrix), points)).astype(np.int64)

@@ -8,7 +8,7 @@ to nothing.
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from common.errors import InputError
 from common.geometry.affines import Array, spacing_of, transform_points
-from common.geometry.alignment import Pose, distinct, implausible, mean_distance, pose_of, share_within
+from common.geometry.alignment import (
+    Pose,
+    distance_from_rigid,
+    distinct,
+    implausible,
+    mean_distance,
+    pose_of,
+    share_within,
+)
 from common.registration.mutual_information import Likeness, Look, SearchImage, coarser, look_at, prepare
 
 MODES = ("auto", "rigid", "affine", "none")
@@ -47,6 +55,8 @@ class Alignment:
         pose: the matrix taken apart.
         implausible: reasons why it cannot be right; empty if there are none.
         seconds: wall clock.
+        from_rigid_mm: how far the best affine map that was found is from a rigid one, on average in the foreground,
+            whether it was taken or not; None where none was looked for.
     """
 
     matrix: Array
@@ -58,6 +68,7 @@ class Alignment:
     pose: Pose
     implausible: tuple[str, ...]
     seconds: float
+    from_rigid_mm: float | None = None
 
     def figures(self) -> dict[str, Any]:
         """The entry ``alignment`` of ``metrics.json``."""
@@ -126,7 +137,10 @@ def align(
     best = _climb(levels, kind, given)
     if mode == "auto" and implausible(best.matrix, levels[-1].overlap(best.matrix)):
         kind, best = _rigid_instead(levels, best, given)
-    return _described(levels[-1], *_decide(levels[-1], best, kind, mode, given), swapped, started)
+    found = _described(levels[-1], *_decide(levels[-1], best, kind, mode, given), swapped, started)
+    if kind == "rigid":
+        return found
+    return replace(found, from_rigid_mm=distance_from_rigid(best.matrix, levels[-1].sampled.points))
 
 
 class _Level:

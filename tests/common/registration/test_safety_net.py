@@ -1,5 +1,7 @@
 """A bad field gives way to a better one, with a word; a good one stays; whoever wants the bad one can have it."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -153,6 +155,17 @@ def test_doubts_about_the_pair_change_nothing(data):
     out = net(True)({**data, "pred": torch.zeros(3, *SIZE)})
     assert {"alignment", "overlap", "cut", "thick_slices"} <= set(kinds(out))
     assert not any(flag["serious"] for flag in out["quality"])
+
+
+@pytest.mark.parametrize(("apart", "said"), [(0.35, True), (0.8, False), (None, False)])
+def test_a_pair_that_may_be_one_person_is_said_to_be(data, apart, said):
+    data["alignment_figures"] = json.dumps({"implausible": [], "from_rigid_mm": apart})
+    out = net(True)({**data, "pred": torch.zeros(3, *SIZE)})
+    flags = {flag["flag"]: flag for flag in out["quality"]}
+    assert ("one_person" in flags) == said
+    if said:
+        assert flags["one_person"]["word"].startswith("this may be one person twice: the best affine map is within 0.3")
+        assert not flags["one_person"]["serious"]
 
 
 def test_identical_images_are_left_alone(data):
