@@ -179,6 +179,8 @@ def draw_against(
             )
         if across == "cpu_seconds":
             axes.set_xscale("log")
+            for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+                ticks("{x:g}")  # 20 rather than 2 x 10^1
         axes.set_xlabel(label)
         axes.set_ylabel("mean Dice, nearest labels")
         axes.set_title(kind)
