@@ -28,8 +28,9 @@ VOLUME_RATIO = (0.6, 1.67)
 LEAST_CORRELATION = -0.15
 #: Share of the anatomy's largest cross-section that a face of the field of view may cut through.
 MOST_CUT = 0.2
-#: Millimetres, on average in the brain, that the best affine map is from a rigid one: less looks like one person.
-ONE_PERSON = 0.5
+#: By what the alignment took: millimetres, on average in the brain, that the best affine map is from a rigid one. Less
+#: looks like one person. Between people who have been aligned to one template before (``none``) there is little left.
+ONE_PERSON = {"affine": 0.7, "none": 0.2}
 #: Millimetres between two slices.
 THICKEST = 4.0
 
@@ -119,6 +120,7 @@ def pair_flags(
     alignment: Sequence[str],
     identical: bool,
     slices: Mapping[str, float],
+    taken: str = "",
     from_rigid: float | None = None,
 ) -> list[Flag]:
     """Doubts about a pair whatever its field.
@@ -130,6 +132,7 @@ def pair_flags(
         alignment: reasons why the alignment may be wrong.
         identical: both images are one.
         slices: by role, the largest distance of two voxels in mm.
+        taken: what the alignment took, its ``kind``.
         from_rigid: how far the best affine map is from a rigid one, mm; None where none was looked for.
     """
     flags = [
@@ -140,10 +143,10 @@ def pair_flags(
     if identical:
         word = "fixed and moving are the same image: the field is zero"
         flags.append(Flag("identical", 1.0, 0.0, word, "check the paths"))
-    elif from_rigid is not None and from_rigid < ONE_PERSON:
+    elif from_rigid is not None and from_rigid < ONE_PERSON.get(taken, 0.0):
         word = f"this may be one person twice: the best affine map is within {from_rigid:.1f} mm of a rigid one"
         todo = "if so, and if nothing grew or shrank, take a rigid map alone (--bundle none --align rigid --refine off)"
-        flags.append(Flag("one_person", from_rigid, ONE_PERSON, word, todo))
+        flags.append(Flag("one_person", from_rigid, ONE_PERSON[taken], word, todo))
     if overlap < LEAST_OVERLAP:
         word = f"only {100 * overlap:.0f} % of the smaller image's anatomy lies in the other one"
         todo = "leave the alignment on (--align auto) or give a start (--initial)"

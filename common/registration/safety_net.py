@@ -153,6 +153,7 @@ class _Judge:
             alignment.get("implausible", []),
             bool(data.get("identical_inputs")),
             {role: float(spacing_of(data[role].affine.numpy()).max()) for role in ("fixed", "moving")},
+            alignment.get("kind", ""),
             alignment.get("from_rigid_mm"),
         )
 

@@ -78,7 +78,7 @@ def test_a_tiny_foreground_makes_a_grid_that_the_network_takes(bundle, tmp_path)
 
 
 def test_the_grid_is_large_enough_for_the_coarse_pass(bundle, tmp_path):
-    passes = configuration(bundle)["passes"]
+    passes = configuration(bundle, refine="off").get_parsed_content("passes")
     data = prepared(bundle, tmp_path, "odd and anisotropic", spacing=8.0, passes=passes)
     assert min(data["image"].shape[1:]) == 32 * max(passes)
     ddf = AutocastInferer(amp=True, passes=passes)(data["image"].as_tensor()[None], small_network(bundle))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from common.bundle.folder import build_network, read_json
-from common.places import find_bundle
+from common.bundle import Bundle
+from common.bundle.folder import build_network
 from common.spatial.passes import coarse_to_fine, passes_of
 from common.training.config import classes_of
 from common.training.grid import TrainingGrid
@@ -21,7 +21,7 @@ def score_weights(
     """Score weights on a datalist's validation pairs.
 
     Args:
-        bundle: whose network it is, and whose passes.
+        bundle: whose network it is, and whose passes where nothing is refined.
         weights: a state dict, in any precision.
         datalist: with labelled validation pairs.
         spacing: mm of the voxels; 0 takes the bundle's own. Elsewhere the passes are the same, in voxels.
@@ -33,8 +33,8 @@ def score_weights(
     Raises:
         InputError: the weights are of another network, or the pairs cannot be read.
     """
-    config = read_json(find_bundle(bundle) / "configs" / "inference.json")
-    passes = passes_of(config["passes"])
+    config = Bundle(bundle).parser(refine="off")
+    passes = passes_of(config.get_parsed_content("passes"))
     network = build_network(bundle)
     start_from(network, weights)
     network.to(device).eval()

@@ -157,14 +157,23 @@ def test_doubts_about_the_pair_change_nothing(data):
     assert not any(flag["serious"] for flag in out["quality"])
 
 
-@pytest.mark.parametrize(("apart", "said"), [(0.35, True), (0.8, False), (None, False)])
-def test_a_pair_that_may_be_one_person_is_said_to_be(data, apart, said):
-    data["alignment_figures"] = json.dumps({"implausible": [], "from_rigid_mm": apart})
+@pytest.mark.parametrize(
+    ("taken", "apart", "said"),
+    [
+        ("affine", 0.35, True),
+        ("affine", 0.8, False),
+        ("none", 0.1, True),
+        ("none", 0.35, False),
+        ("rigid", None, False),
+    ],
+)
+def test_a_pair_that_may_be_one_person_is_said_to_be(data, taken, apart, said):
+    data["alignment_figures"] = json.dumps({"implausible": [], "kind": taken, "from_rigid_mm": apart})
     out = net(True)({**data, "pred": torch.zeros(3, *SIZE)})
     flags = {flag["flag"]: flag for flag in out["quality"]}
     assert ("one_person" in flags) == said
     if said:
-        assert flags["one_person"]["word"].startswith("this may be one person twice: the best affine map is within 0.3")
+        assert flags["one_person"]["word"].startswith("this may be one person twice: the best affine map is within 0.")
         assert not flags["one_person"]["serious"]
 
 
