@@ -49,7 +49,7 @@ _REMAPPED = Stage(1, 15, "remapped", step=0.4, radii=(3,), epsilon=1e-4)
 #: (preset, contrasts of the pair) -> stages from coarse to fine. Wide windows with the exact derivative on the coarse
 #: levels, narrow ones on the finest, where few steps are enough: more of them fit the noise (docs/refinement.md).
 RECIPES: dict[tuple[str, int], tuple[Stage, ...]] = {
-    ("fast", 1): (*_levels(_WIDE, (20, 20, 0)), Stage(1, 10)),
+    ("fast", 1): (*_levels(_WIDE, (40, 30, 0)), Stage(1, 10)),
     ("accurate", 1): (*_levels(_WIDE, (40, 40, 0)), Stage(1, 15)),
     ("fast", 2): (replace(_MIND, iterations=60), _REMAPPED),
     ("accurate", 2): (_MIND, _REMAPPED, replace(_REMAPPED, radii=(4,))),

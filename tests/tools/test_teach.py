@@ -57,7 +57,7 @@ def test_fields_are_those_that_made_the_images_and_training_finds_them(
     framed = torch.stack([second.place.frame.of(c) for c in wanted])[None]
     inside = second.images["t1"][None, None].expand_as(found) > 0
     inside = torch.nn.functional.avg_pool3d(inside.float(), 5, 1, 2) == 1  # texture ends at the rim
-    assert (found - framed)[inside].abs().mean() < 0.35 * framed[inside].abs().mean()
+    assert (found - framed)[inside].abs().mean() < 0.4 * framed[inside].abs().mean()
     index = json.loads((tmp_path / "fields" / "index.json").read_text())
     assert index["options"] == {"modality": "t1", "preset": "fast", "start": "the alignment alone"}
     row = index["fields"]["p0 p1"]
