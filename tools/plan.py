@@ -27,8 +27,8 @@ NETWORK_SECONDS = {
     "CAMLMorph": 3.8, "VoxelMorph": 1.5, "TransMorph": 3.3, "XMorpher": 1.6, "no network": 0.0,
 }  # fmt: skip
 #: The same of a refinement, by preset and number of contrasts: docs/refinement.md.
-REFINEMENT_SECONDS = {("off", 1): 0.0, ("off", 2): 0.0, ("fast", 1): 1.2, ("fast", 2): 2.4}
-ACCURATE_SECONDS = {1: 1.9, 2: 3.6}
+REFINEMENT_SECONDS = {("off", 1): 0.0, ("off", 2): 0.0, ("fast", 1): 1.9, ("fast", 2): 2.2}
+ACCURATE_SECONDS = {1: 2.2, 2: 3.4}
 #: Seconds for each million voxels of the fixed image: fields, figures, packing of the files.
 FILES_SECONDS = 1.7
 #: GB: the libraries, and for each million voxels of the network's grid and of the fixed image.

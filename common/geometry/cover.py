@@ -24,6 +24,28 @@ FURTHER_IN = 3
 Face = tuple[int, bool]
 
 
+def cross_sections(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Area of the anatomy (X, Y, Z) in each slice, in voxels, along each axis."""
+    return [mask.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+
+
+def cut_share(mask: NDArray[np.bool_]) -> float:
+    """How much of the anatomy a face of the field of view cuts through.
+
+    Args:
+        mask: (X, Y, Z), the anatomy.
+
+    Returns:
+        The largest area of it on one of the six faces, over its largest cross-section along the same axis; 0 without
+        any.
+
+    >>> mask = np.zeros((6, 6, 6), dtype=bool); mask[2:, 2:4, 2:4] = True
+    >>> cut_share(mask)
+    1.0
+    """
+    return max(float(max(areas[0], areas[-1]) / max(areas.max(), 1)) for areas in cross_sections(mask))
+
+
 def cut_faces(mask: NDArray[np.bool_], least: float = LEAST_CUT) -> tuple[Face, ...]:
     """Faces of the field of view that cut through the anatomy.
 
@@ -36,8 +58,7 @@ def cut_faces(mask: NDArray[np.bool_], least: float = LEAST_CUT) -> tuple[Face, 
     ((0, True),)
     """
     faces: list[Face] = []
-    for axis in range(3):
-        areas = mask.sum(axis=tuple(other for other in range(3) if other != axis))
+    for axis, areas in enumerate(cross_sections(mask)):
         for last in (False, True):
             inwards = areas[::-1] if last else areas
             deep = inwards[min(FURTHER_IN, len(inwards) - 1)]

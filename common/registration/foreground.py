@@ -41,25 +41,3 @@ def foreground_points(data: dict[Hashable, Any], role: str) -> Array:
     if key not in data:
         data[key] = extreme_points(foreground_of(data, role), data[role].affine.numpy())
     return np.asarray(data[key])
-
-
-def cut_share(mask: NDArray[np.bool_]) -> float:
-    """How much of the anatomy a face of the field of view cuts through.
-
-    Args:
-        mask: (X, Y, Z), the foreground.
-
-    Returns:
-        The largest area of it on one of the six faces, over its largest cross-section along the same axis; 0 without
-        any.
-
-    >>> mask = np.zeros((6, 6, 6), dtype=bool); mask[2:, 2:4, 2:4] = True
-    >>> cut_share(mask)
-    1.0
-    """
-    shares = [0.0]
-    for axis in range(3):
-        areas = mask.sum(axis=tuple(other for other in range(3) if other != axis))
-        if areas.max() > 0:
-            shares.append(float(max(areas[0], areas[-1]) / areas.max()))
-    return max(shares)

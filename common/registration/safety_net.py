@@ -11,8 +11,9 @@ from torch import Tensor
 
 from common.errors import InputError
 from common.geometry.affines import spacing_of
+from common.geometry.cover import cut_share
 from common.registration.clock import end_network, stage
-from common.registration.foreground import cut_share, foreground_of
+from common.registration.foreground import foreground_of
 from common.registration.quality_figures import Regions, contrasts, counts, deformation, likeness, regions_of
 from common.registration.quality_flags import (
     Flag,

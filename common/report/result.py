@@ -103,7 +103,7 @@ def read_result(
     volume = read_volume(paths["fixed"], "fixed")
     moved = _moved(folder, volume.grid, paths["fixed"])
     images = {"fixed": _shown(volume)} | _moving_images(volume.grid, paths["moving"], moved, _matrix(metrics))
-    ddf = _field(folder, volume)
+    ddf = displacement_on(folder / "warp.nii.gz", volume)
     return Result(
         metrics, images, ddf, _jacobian(folder, ddf), volume.in_ras().grid.spacing,
         _labels(folder, volume.grid, paths, _matrix(metrics)),
@@ -180,9 +180,9 @@ def _shown(volume: Volume, window: tuple[float, float] | None = None) -> NDArray
     return np.clip((voxels - low) / (high - low), 0, 1)
 
 
-def _field(folder: Path, fixed: Volume) -> NDArray:
-    """The displacement in voxels of the RAS grid; a field that was written on a coarser grid is interpolated."""
-    field, own = read_field(folder / "warp.nii.gz")
+def displacement_on(path: str | Path, fixed: Volume) -> NDArray:
+    """A field's file as (3, X, Y, Z) in voxels of the fixed image's RAS grid; from another grid it is interpolated."""
+    field, own = read_field(path)
     if own.shape != fixed.grid.shape or not np.allclose(own.affine, fixed.affine, atol=1e-3):
         field, own = resample(field, own.affine, fixed.grid, fill=None), fixed.grid
     turned = np.stack([Volume(component, own.affine).in_ras().voxels for component in field.numpy()])

@@ -12,14 +12,12 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 
 from common.bundle import Bundle
-from common.geometry import lps_to_ddf, resample
-from common.images import Volume, read_field, read_volume
+from common.images import read_volume
 from common.report.figures import blend, draw_grid, draw_log_jacobian, show
 from common.report.planes import cut
-from common.report.result import Result, read_result
+from common.report.result import Result, displacement_on, read_result
 from common.sample import sample_pair
 
 BUNDLE, AXIS = "mambamorph", 1
@@ -51,12 +49,10 @@ def _draw(row: np.ndarray, result: Result, metrics: dict[str, Any]) -> tuple[Any
     row[1].set_axis_off()
     row[1].set_aspect("equal")
     jacobian = draw_log_jacobian(row[2], result, AXIS, index, LIMIT)
-    volume = read_volume(sample_pair()["fixed"], "fixed")
-    values, grid = read_field(sample_pair()["true_field"])
-    field = resample(values, grid.affine, volume.grid, fill=None)
-    truth = np.stack([Volume(part, volume.affine).in_ras().voxels for part in field.numpy()])
-    truth = lps_to_ddf(torch.from_numpy(truth), volume.in_ras().affine).numpy() * result.spacing[:, None, None, None]
-    error = np.linalg.norm(result.millimetres() - truth, axis=0) * (result.images["fixed"] > 0)
+    truth = displacement_on(sample_pair()["true_field"], read_volume(sample_pair()["fixed"], "fixed"))
+    error = np.linalg.norm((result.ddf - truth) * result.spacing[:, None, None, None], axis=0) * (
+        result.images["fixed"] > 0
+    )
     distance = show(row[3], cut(error, result, AXIS, index), result, AXIS, cmap="viridis", vmin=0, vmax=MILLIMETRES)
     figures = metrics["field"]
     titles = (
