@@ -16,6 +16,7 @@ UNRELATED = {
     *PATH_KEYS, "datalist", "section", "resume", "output_dir", "device", "report", "console", "load_pretrain",
     *("imports", "bundle_root", "installed", "code", "weights", "dataset_dir", "dataset", "dataloader"),
     *("load_weights", "settings", "progress", "report_writer", "summary", "handlers", "evaluator", "run"),
+    *("overlap", "behind"),
 }  # fmt: skip
 _DIGITS = 12
 

@@ -1,5 +1,6 @@
 """The pipeline of one pair: files in, the network's grid, the fixed image's grid, files out; as MONAI transforms."""
 
+from common.behind import Behind
 from common.registration.alignment import AlignPaird
 from common.registration.brain import ExtractBraind
 from common.registration.grids import ToFixedGridd, ToNetworkGridd
@@ -18,6 +19,7 @@ from common.registration.validate import ValidatePaird
 __all__ = [
     "AlignPaird",
     "AutocastInferer",
+    "Behind",
     "ExtractBraind",
     "KeepBetterd",
     "LoadPaird",

@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import Tensor
 
+from common.behind import Behind
 from common.geometry import ddf_to_lps, lengths, resample
 from common.images import read_field, save_field, save_volume
 from common.machine import command_line, peak_memory_mb, versions
@@ -56,6 +57,7 @@ class SaveRegistrationd(Transform):
         further: more entries of ``metrics.json``, such as the number of passes.
         outputs: further files, see ``outputs_of``.
         field_spacing: millimetres between the vectors of ``transform.h5``, see ``field_spacing_of``.
+        behind: where the files are written while the next pair is registered; at once without it.
 
     Raises:
         InputError: the folder cannot be written, or there is no such output or spacing.
@@ -68,13 +70,15 @@ class SaveRegistrationd(Transform):
         further: Mapping[str, Any] | None = None,
         outputs: str | Sequence[str] = ("transform",),
         field_spacing: float | str = "auto",
+        behind: Behind | None = None,
     ) -> None:
         self.output_dir = check_writable(path_as_written(output_dir))
         self.network, self.further = network, dict(further or {})
         self.outputs, self.field_spacing = outputs_of(outputs), field_spacing_of(field_spacing)
+        self.behind = behind or Behind()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Write the files; return the dictionary with ``metrics`` and ``output_files``.
+        """Write the files; return the dictionary with ``metrics`` and ``output_files``, there by the end of the run.
 
         Raises:
             InputError: a file would replace an input (also said before the first pair: ``check_outputs``), or cannot be
@@ -91,12 +95,11 @@ class SaveRegistrationd(Transform):
             metrics |= figures_of_points
             if figures := stored.figures():
                 metrics["transforms"] = figures
-        files = write_together(
-            result_folder(self.output_dir, out),
-            self._writers(out, jacobian, metrics, stored.writers() | moved_points),
-            owned=RESULT_FILES,
-        )
-        out["metrics"], out["output_files"] = metrics, [str(path) for path in files]
+        folder = result_folder(self.output_dir, out)
+        writers = self._writers(out, jacobian, metrics, stored.writers() | moved_points)
+        self.behind.wait()
+        self.behind.do(lambda: write_together(folder, writers, owned=RESULT_FILES))
+        out["metrics"], out["output_files"] = metrics, [str(folder / name) for name in writers]
         return out
 
     def _writers(

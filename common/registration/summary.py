@@ -8,6 +8,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from common.behind import Behind
 from common.streams import LastingStream
 from common.switches import switch
 
@@ -17,10 +18,11 @@ class Summary:
 
     Args:
         console: false prints nothing.
+        behind: where the files are written, so that the lines come after them.
     """
 
-    def __init__(self, console: bool | str = True) -> None:
-        self.console = switch(console)
+    def __init__(self, console: bool | str = True, behind: Behind | None = None) -> None:
+        self.console, self._behind = switch(console), behind or Behind()
 
     def attach(self, engine: Engine) -> None:
         """Register on the evaluator."""
@@ -29,6 +31,10 @@ class Summary:
 
     def _print(self, engine: Engine) -> None:
         outputs: Any = engine.state.output
+        self._behind.do(lambda: self._print_all(outputs))
+
+    @staticmethod
+    def _print_all(outputs: Any) -> None:
         for output in outputs:
             lines = summary_lines(output["metrics"], [Path(file) for file in output["output_files"]])
             print("\n".join(lines), file=LastingStream(sys.stdout), flush=True)

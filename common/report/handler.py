@@ -5,6 +5,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from common.behind import Behind
 from common.errors import InputError
 from common.report.figures import require_matplotlib
 from common.report.page import write_report
@@ -19,13 +20,14 @@ class ReportWriter:
 
     Args:
         wanted: false writes none.
+        behind: where the files are written, so that the reports come after them.
 
     Raises:
         InputError: a report is wanted and matplotlib is missing.
     """
 
-    def __init__(self, wanted: bool | str = False) -> None:
-        self.wanted = switch(wanted)
+    def __init__(self, wanted: bool | str = False, behind: Behind | None = None) -> None:
+        self.wanted, self._behind = switch(wanted), behind or Behind()
         if self.wanted:
             require_matplotlib()
 
@@ -37,9 +39,13 @@ class ReportWriter:
     def write(self, engine: Engine) -> None:
         """Write the reports of one batch; the outputs' ``output_files`` name them, ``metrics.json`` still last."""
         outputs: Any = engine.state.output
+        if any("output_files" not in output for output in outputs):
+            raise InputError("report: expected a run that writes results; an evaluation writes tables only")
+        self._behind.do(lambda: self._write_all(outputs))
+
+    @staticmethod
+    def _write_all(outputs: Any) -> None:
         for output in outputs:
-            if "output_files" not in output:
-                raise InputError("report: expected a run that writes results; an evaluation writes tables only")
             *files, last = output["output_files"]
             written = [str(path) for path in write_report(Path(last).parent)]
             output["output_files"] = [*files, *written, last]

@@ -16,7 +16,7 @@ from tools.command import read_command
 COMMAND = read_command("register", COMMANDS["register"])
 CONFIG = read(ROOT / "bundles" / "mambamorph" / "configs" / "inference.json")
 #: Keys of a run that are no options of the command: what a configuration is made of, and lists of pairs.
-OTHERS = {"imports", "bundle_name", "network_def", "multiple", "cube", "shape", "datalist", "resume"}
+OTHERS = {"imports", "bundle_name", "network_def", "multiple", "cube", "shape", "datalist", "resume", "overlap"}
 OWN = {"bundle", "threads", "plan"}
 
 

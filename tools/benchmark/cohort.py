@@ -84,7 +84,7 @@ def benchmark_cohort(
             for overlap in (False, True):
                 row = {"method": bundle, "processes": count, "overlap": overlap}
                 if not _known(record, row):
-                    more = {**options, **({"dataloader#num_workers": 1} if overlap else {})}
+                    more = {**options, "overlap": overlap}
                     done = _ours(scratch / f"ours{count}{overlap}", bundle, chosen, count, more)
                     record["rows"].append(_measured(row, done, pairs))
                     save_json(record, path, 4)

@@ -45,7 +45,8 @@ def cohort(
         workers: processes on this machine, which share its cores.
         check_disk: estimate the disk that is needed and refuse to begin where it is not there.
         overwrite: register all of it again.
-        options: keys of inference.json, such as --report true, --refine fast, --dataloader#num_workers 1.
+        options: keys of inference.json, such as --report true, --refine fast; --overlap is true here: the next pair is
+            read and the last one written beside the present one.
 
     Raises:
         InputError: something that is given cannot be used, or pairs failed.
@@ -65,7 +66,7 @@ def register_all(
     Raises:
         InputError: nothing can be registered, see ``cohort``.
     """
-    options = options | _device(options)
+    options = {"overlap": True} | options | _device(options)
     mine = replace(mine, settings=Bundle(bundle).check(sample_pair(), mine.folder, **options))
     if overwrite:
         for pair in mine.pairs:

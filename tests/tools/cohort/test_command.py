@@ -131,3 +131,25 @@ def test_overwriting_does_everything_again(tmp_path, tiny):
     assert stamps(output) == before  # a mistake costs no result
     cohort(datalist, output, tiny, overwrite=True, amp=True)
     assert stamps(output)["pair0"] > before["pair0"]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_overlaps_changes_no_result(tmp_path, tiny):
+    datalist, files = make_list(tmp_path, 3), ("moved.nii.gz", "warp.nii.gz", "transform.h5")
+    for name, overlap in (("beside", True), ("after", False)):
+        cohort(datalist, tmp_path / name, tiny, overlap=overlap)
+    for pair in ("pair0", "pair1", "pair2"):
+        for name in files[:2]:
+            beside, after = (nib.load(tmp_path / way / pair / name) for way in ("beside", "after"))
+            np.testing.assert_array_equal(np.asarray(beside.dataobj), np.asarray(after.dataobj))
+        assert all((tmp_path / "beside" / pair / name).is_file() for name in files)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_result_that_cannot_be_written_is_said_and_the_others_are_there(tmp_path, tiny):
+    datalist, output = make_list(tmp_path, 3), tmp_path / "out"
+    output.mkdir()
+    (output / "pair1").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match=r"1 of 3 pairs failed \(pair1\), the first one since: .*pair1"):
+        cohort(datalist, output, tiny, overlap=True)
+    assert set(stamps(output)) == {"pair0", "pair2"}
