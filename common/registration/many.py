@@ -5,17 +5,20 @@ from typing import Any
 
 from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
+from torch.utils.data import get_worker_info
 
 from common.errors import InputError, find_input_error
 
 logger = logging.getLogger(__name__)
 
-#: The one key of a pair that could not be read: its name and why.
+#: Key of a pair that could not be read: why. Its name is the only other one.
 FAILED = "failed"
 
 
 class PairDataset(Dataset):
-    """Pairs and the transforms that read them; of several pairs, one that cannot be used becomes a word on it.
+    """Pairs and the transforms that read them; one that cannot be used becomes a word on it.
+
+    A single pair's own error is raised, but not in a process that reads ahead: what is raised there comes back as text.
 
     Args:
         data: a dictionary of paths a pair, see ``registration_pairs``.
@@ -26,12 +29,13 @@ class PairDataset(Dataset):
         try:
             return super()._transform(index)
         except Exception as error:
-            cause = find_input_error(error)
-            if cause is None or len(self.data) < 2:
+            cause, several = find_input_error(error), len(self.data) > 1
+            if cause is None or not (several or get_worker_info()):
                 raise
-            name = dict(self.data[index]).get("name", index + 1)
-            logger.warning("pair %s is left out: %s", name, cause)
-            return {FAILED: f"{name}: {cause}"}
+            name = str(dict(self.data[index]).get("name", index + 1))
+            if several:
+                logger.warning("pair %s is left out: %s", name, cause)
+            return {FAILED: str(cause), "name": name}
 
 
 class PairEvaluator(SupervisedEvaluator):
@@ -43,17 +47,20 @@ class PairEvaluator(SupervisedEvaluator):
         Raises:
             InputError: some could not be read; the others are done.
         """
-        self.failed: list[str] = []
+        self.failed: dict[str, str] = {}
         if self.state.epoch_length:
             super().run()
-        if self.failed:
-            raise InputError(
-                f"{len(self.failed)} of {self.state.epoch_length} pairs could not be registered, the others are done: "
-                + "; ".join(self.failed)
-            )
+        if not self.failed:
+            return
+        if self.state.epoch_length == 1:
+            raise InputError(*self.failed.values())
+        raise InputError(
+            f"{len(self.failed)} of {self.state.epoch_length} pairs could not be registered, the others are done: "
+            + "; ".join(f"{name}: {why}" for name, why in self.failed.items())
+        )
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
         if FAILED not in batchdata:
             return super()._iteration(engine, batchdata)
-        self.failed.extend(batchdata[FAILED])
+        self.failed |= dict(zip(batchdata["name"], batchdata[FAILED], strict=True))
         return []

@@ -79,21 +79,22 @@ def _register(bundle: Bundle, cohort: Cohort, chunk: Sequence[Pair], options: Ma
     Returns:
         The pairs behind that one.
     """
+    error: Exception | None = None
     try:
         bundle.register(chunk, cohort.folder, **options)
-    except Exception as error:  # whatever a pair does to the pipeline: the others have nothing to do with it
-        left = [pair for pair in chunk if cohort.metrics(pair) is None]
-        if not left:
-            raise
-        if len(chunk) > 1:
-            _register(bundle, cohort, left[:1], options)
-        else:
-            cause = find_input_error(error)
-            cohort.fail(left[0], str(cause) if cause else f"{type(error).__name__}: {error}")
-        _draw(cohort, chunk, options)
-        return left[1:]
+    except Exception as raised:  # whatever a pair does to the pipeline: the others have nothing to do with it
+        error = raised
+    # What follows is not done while the error is handled: it would stand in the chain of causes of every later one.
+    left = [pair for pair in chunk if cohort.metrics(pair) is None]
+    if error is not None and not left:
+        raise error
+    if error is not None and len(chunk) > 1:
+        _register(bundle, cohort, left[:1], options)
+    elif error is not None:
+        cause = find_input_error(error)
+        cohort.fail(left[0], str(cause) if cause else f"{type(error).__name__}: {error}")
     _draw(cohort, chunk, options)
-    return []
+    return left[1:] if error is not None else []
 
 
 def lacks_pictures(cohort: Cohort, pair: Pair, options: Mapping[str, Any]) -> bool:

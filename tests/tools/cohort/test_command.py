@@ -67,10 +67,13 @@ def at_once(monkeypatch):
 
 
 @pytest.mark.usefixtures("at_once")
-def test_one_bad_pair_is_skipped_and_said(tmp_path, tiny, capsys):
+@pytest.mark.parametrize("overlap", [True, False])
+def test_one_bad_pair_is_skipped_and_said(tmp_path, tiny, capsys, overlap):
     datalist, output = make_list(tmp_path, 3, bad=1), tmp_path / "out"
-    with pytest.raises(InputError, match=r"1 of 3 pairs failed \(pair1\), the first one since: .*moving1.*damaged"):
-        cohort(datalist, output, tiny)
+    with pytest.raises(
+        InputError, match=r"1 of 3 pairs failed \(pair1\), the first one since: moving image [^:]*moving1.*damaged"
+    ):
+        cohort(datalist, output, tiny, overlap=overlap)
     assert "3 pairs, 0 finished before" in capsys.readouterr().out
     assert set(stamps(output)) == {"pair0", "pair2"}
     assert {"cohort.csv", "index.html", "failed", "thumbnails"} <= set(os.listdir(output))
