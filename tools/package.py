@@ -19,7 +19,7 @@ from tools.registry.files import file_sha256, write_bytes
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 #: What a published bundle holds: folder to suffixes. Everything else in a bundle's folder (runs, caches) stays at home.
 CONTENTS = {
-    "common": (".css", ".html", ".js", ".md", ".nii.gz", ".py"),
+    "common": (".css", ".html", ".js", ".md", ".nii.gz", ".pt", ".py"),
     "configs": (".conf", ".json", ".yaml", ".yml"),
     "docs": (".jpg", ".md", ".png", ".svg", ".txt"),
     "models": (".onnx", ".pt", ".ts"),

@@ -90,7 +90,7 @@ def _alignment(prepared: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _refinement(preset: str, contrasts: int) -> str:
-    way = "local correlation" if contrasts == 1 else "MIND-SSC, then local correlation"
+    way = "local correlation" if contrasts == 1 else "a brain's structures, MIND-SSC, then local correlation"
     return "refinement: off" if preset == "off" else f"refinement: {preset}, by {way} if refine_similarity is auto"
 
 

@@ -33,6 +33,7 @@ def register(
     refine_smoothness: float | None = None,
     refine_symmetric: bool = False,
     refine_seconds: float | None = None,
+    refine_structures: bool = True,
     keep: bool = False,
     outputs: Sequence[str] = ("transform",),
     field_spacing: str = "auto",
@@ -106,6 +107,7 @@ def register(
         refine_smoothness: smoothing of the field in voxels, 0 to 2.
         refine_symmetric: treat both images alike.
         refine_seconds: no iteration begins after this time.
+        refine_structures: with two contrasts, let a network tell the brain's structures in both images.
         keep: leave a field that is worse than its start, flagged.
         outputs: further files: transform, inverse, inverse_warp, disp, inverse_disp, all, none.
         field_spacing: mm between the vectors of transform.h5; auto is twice the fixed image's, 0 its own.

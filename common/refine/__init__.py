@@ -5,12 +5,13 @@ record of what was chosen and why. One file a concept, from the top: ``refine`` 
 recipes), ``choice`` (what auto measures), ``levels`` (what a level looks at), ``optimiser`` (steps and their control),
 ``descent`` and ``compiled_descent`` (a level's state, in PyTorch and on numba's kernels), ``similarity``,
 ``correlation``, ``mind``, ``conditional``, ``landmarks`` (what pulls), ``smoothing``, ``determinants``, ``region``,
-``start``.
+``start``, ``structures`` (what somebody else knows of the images).
 """
 
 from common.refine.options import Options
 from common.refine.pair import Pair
 from common.refine.record import LevelRecord, Record
 from common.refine.refine import Refined, refine
+from common.refine.structures import Describe, Structures
 
-__all__ = ["LevelRecord", "Options", "Pair", "Record", "Refined", "refine"]
+__all__ = ["Describe", "LevelRecord", "Options", "Pair", "Record", "Refined", "Structures", "refine"]

@@ -9,6 +9,9 @@ QUANTILES = 16
 #: The mean of one image along the other's intensities falls by at most this share of its ups and downs in pairs of one
 #: contrast: at most 0.18 in 12 affinely aligned pairs of T1 or of CT, at least 0.29 in 9 of T1 and CT.
 ONE_CONTRAST = 0.23
+#: Between these shares of the similarity that refining the alignment gains, a network's field gets a say that rises
+#: from none to half. Two contrasts only.
+HEARD, EQUAL = 0.5, 0.6
 
 
 def falling_share(moving: Tensor, fixed: Tensor, inside: Tensor) -> float:
@@ -48,3 +51,12 @@ def contrasts_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> tuple[int, st
         f"two contrasts: {100 * share:.0f} % of the way the fixed image gets darker where the moving one gets brighter"
         f" or the other way round (limit {100 * ONE_CONTRAST:.0f} %)"
     )
+
+
+def weight_of(share: float) -> float:
+    """The say of a network's field that brings this share of the refined alignment's gain in similarity.
+
+    >>> [round(weight_of(share), 2) for share in (-1.0, 0.5, 0.56, 0.7)]
+    [0.0, 0.0, 0.3, 0.5]
+    """
+    return 0.5 * min(max((share - HEARD) / (EQUAL - HEARD), 0.0), 1.0)

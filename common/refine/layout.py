@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from common.compiled.jobs import run_jobs
 from common.compiled.width import WIDTH
@@ -34,9 +33,9 @@ class Layout:
 
     def flat(self, volumes: Tensor) -> NDArray[np.float32]:
         """(C, X, Y, Z) -> flat array of C volumes with their margins."""
-        _, _, z, stride, _ = self.numbers
-        rows = F.pad(volumes.float(), (0, stride - z)).reshape(len(volumes), -1)
-        return F.pad(rows, (WIDTH, WIDTH)).contiguous().view(-1).numpy()
+        flat = self.empty(len(volumes))
+        self.field(flat).copy_(volumes)
+        return flat
 
     def volumes(self, flat: NDArray[np.float32]) -> Tensor:
         """The way back, a copy of C volumes (C, X, Y, Z)."""
@@ -78,12 +77,16 @@ class Layout:
 
 def dilated(region: Tensor, reach: int) -> Tensor:
     """A region (X, Y, Z) and all voxels up to ``reach`` away along the axes."""
-    grown = region[None, None].float()
+    grown = (region > 0).numpy()
     for axis in range(3):
-        size, padding = [1, 1, 1], [0, 0, 0]
-        size[axis], padding[axis] = 2 * reach + 1, reach
-        grown = F.max_pool3d(grown, size, stride=1, padding=padding)
-    return grown[0, 0] > 0
+        lines = np.moveaxis(grown, axis, 0)
+        wider = grown.copy()
+        out = np.moveaxis(wider, axis, 0)
+        for step in range(1, min(reach, len(lines) - 1) + 1):
+            out[step:] |= lines[:-step]
+            out[:-step] |= lines[step:]
+        grown = wider
+    return torch.from_numpy(grown)
 
 
 def scratch(name: str, size: int) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """The pair in its box, and the levels that a recipe's stages ask for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from common.refine.pair import Pair, scaled, without
 from common.refine.region import Box, box_around, foreground, nearness
 from common.refine.similarity import FeatureDistance, LocalCorrelation, Part
 from common.refine.smoothing import short_gaussian
+from common.refine.structures import FACTORS, Structures
 from common.spatial import resize_ddf, warp
 
 #: Voxels around both foregrounds within which the field falls off to its start, and where the falling begins.
@@ -37,17 +38,28 @@ class Boxed:
         pair: the images and what comes with them, points in voxels of the box.
         inside: (1, 1, X, Y, Z) float, the fixed image's foreground; of both images in a symmetric run.
         taper: (1, 1, X, Y, Z), 1 near both foregrounds, 0 towards the faces.
+        structures: those of the moving and of the fixed image, (1, K, x, y, z) each; see ``Structures``.
     """
 
     box: Box
     pair: Pair
     inside: Tensor
     taper: Tensor
+    structures: tuple[Tensor, Tensor] | None = None
+
+    _descriptors: dict[int, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels of the box."""
         return self.box.size
+
+    def descriptors(self, factor: int) -> list[tuple[Tensor, Tensor]]:
+        """MIND of each channel of the moving and the fixed image, on the finest grid; block means of it, made once."""
+        if factor not in self._descriptors:
+            channels = zip(self.pair.moving.split(1, dim=1), self.pair.fixed.split(1, dim=1), strict=True)
+            self._descriptors[factor] = [(pooled(mind(m), factor), pooled(mind(f), factor)) for m, f in channels]
+        return self._descriptors[factor]
 
 
 def boxed(pair: Pair, symmetric: bool = False) -> Boxed:
@@ -55,7 +67,7 @@ def boxed(pair: Pair, symmetric: bool = False) -> Boxed:
     pair = replace(pair, moving=without(pair.moving, pair.moving_mask), fixed=without(pair.fixed, pair.fixed_mask))
     fixed_inside, moving_inside = foreground(pair.fixed), foreground(pair.moving)
     both = fixed_inside | moving_inside
-    box = box_around(both, MARGIN, MULTIPLE)
+    box = box_around(both, MARGIN, MULTIPLE, max(FACTORS))
 
     def cut(volume: Tensor | None) -> Tensor | None:
         return None if volume is None else box.cut(volume)
@@ -70,6 +82,12 @@ def boxed(pair: Pair, symmetric: bool = False) -> Boxed:
     )  # fmt: skip
     inside = both if symmetric else fixed_inside
     return Boxed(box, part, box.cut(inside.float()), nearness(box.cut(both.float()), INNER, MARGIN))
+
+
+def with_structures(work: Boxed, moving: Structures, fixed: Structures) -> Boxed:
+    """Return the pair with the structures that both images show."""
+    part = work.box.coarser(fixed.factor)
+    return replace(work, structures=(part.cut(moving.maps), part.cut(fixed.maps)))
 
 
 def pooled(volume: Tensor, factor: int) -> Tensor:
@@ -109,7 +127,7 @@ def level_of(work: Boxed, stage: Stage, field: Tensor, to_fixed: Tensor | None =
     """
     taper = pooled(work.taper, stage.factor) * _off_the_faces(field)
     return Level(
-        [*_image_parts(work, stage, field, to_fixed), *_label_parts(work, stage)],
+        [*_parts(work, stage, field, to_fixed), *_label_parts(work, stage)],
         field,
         taper,
         taper,
@@ -140,14 +158,33 @@ def _moved(volumes: Tensor, field: Tensor | None) -> Tensor:
     return volumes if field is None else warp(volumes, field, padding="border")
 
 
+def _parts(work: Boxed, stage: Stage, field: Tensor, to_fixed: Tensor | None) -> list[Part]:
+    """What the stage compares, its own similarity first; nothing of the images where that is the structures'."""
+    structures = _structure_parts(work, stage, counted(work, stage, field, to_fixed))
+    if stage.similarity == "structures":
+        return structures
+    return [*_image_parts(work, stage, field, to_fixed), *structures]
+
+
+def _structure_parts(work: Boxed, stage: Stage, mask: Tensor | None) -> list[Part]:
+    """The probabilities of structures as feature channels, on levels that are no finer than they are."""
+    if work.structures is None or not stage.structures:
+        return []
+    factor = work.shape[0] // work.structures[0].shape[2]
+    if stage.factor % factor:
+        return []
+    moving, fixed = (pooled(maps, stage.factor // factor).contiguous() for maps in work.structures)
+    weight = torch.ones_like(fixed[:, :1]) if mask is None else mask
+    return [Part(moving, FeatureDistance(fixed, weight), stage.structures)]
+
+
 def _image_parts(work: Boxed, stage: Stage, field: Tensor, to_fixed: Tensor | None) -> list[Part]:
     mask = counted(work, stage, field, to_fixed)
     inside = (pooled(work.inside, stage.factor) > 0.1).to(field)
     if stage.similarity == "mind":
         weight = (box_sum(inside, 1) > 0.5).to(field)
         weight = weight if mask is None else weight * mask
-        features = [(_features(m, stage), _features(f, stage)) for m, f in _channels(work)]
-        return [Part(moving, FeatureDistance(fixed, weight)) for moving, fixed in features]
+        return [Part(moving, FeatureDistance(fixed, weight)) for moving, fixed in work.descriptors(stage.factor)]
     moving, fixed = pooled(work.pair.moving, stage.factor), pooled(work.pair.fixed, stage.factor)
     images = [(moving, fixed)]
     if stage.similarity == "remapped":
@@ -162,15 +199,6 @@ def _image_parts(work: Boxed, stage: Stage, field: Tensor, to_fixed: Tensor | No
         for one, other in images:
             parts.append(Part(one, LocalCorrelation(other, centres, mask, radius, stage.epsilon, stage.exact)))
     return parts
-
-
-def _channels(work: Boxed) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(work.pair.moving.split(1, dim=1), work.pair.fixed.split(1, dim=1), strict=True))
-
-
-def _features(image: Tensor, stage: Stage) -> Tensor:
-    """MIND on the finest grid, block means of it on the level's."""
-    return pooled(mind(image), stage.factor)
 
 
 def _remapped(image: Tensor, moved: Tensor, other: Tensor, weight: Tensor) -> Tensor:

@@ -7,6 +7,13 @@ from common.errors import InputError
 PRESETS = ("off", "fast", "accurate", "auto")
 SIMILARITIES = ("auto", "correlation", "mind")
 STARTS = ("auto", "network", "affine", "mean")
+#: Similarities of the stages, in words.
+NAMES = {
+    "correlation": "local correlation",
+    "mind": "MIND-SSC",
+    "remapped": "remapped local correlation",
+    "structures": "structures",
+}
 
 
 @dataclass(frozen=True)
@@ -16,14 +23,15 @@ class Stage:
     Attributes:
         factor: voxels of the images that make one of the level along each axis.
         iterations: how many.
-        similarity: ``correlation``; ``mind``; or ``remapped``, the correlation with the moving image's intensities sent
-            through the conditional mean of the fixed one.
+        similarity: ``correlation``; ``mind``; ``remapped``, the correlation with the moving image's intensities sent
+            through the conditional mean of the fixed one; or ``structures``, the pair's structures alone.
         step: mean length of a step in voxels of the level.
         radii: of the correlation's windows, in voxels of the level; several are added up.
         epsilon: least variance of a window.
         exact: derivative over all windows rather than the one around a voxel.
         force_sigma: smoothing of the force, voxels.
         field_sigma: smoothing of the field after each step, voxels.
+        structures: weight of the structures' force beside the images', 0 for none.
     """
 
     factor: int
@@ -35,6 +43,15 @@ class Stage:
     exact: bool = False
     force_sigma: float = 0.7
     field_sigma: float = 0.7
+    structures: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """The stage as the record and the progress bar name it."""
+        name = NAMES[self.similarity]
+        if self.structures and self.similarity != "structures":
+            name += " and structures"
+        return f"{name} at {self.factor} voxel{'s' if self.factor > 1 else ''}"
 
 
 def _levels(stage: Stage, iterations: tuple[int, ...]) -> tuple[Stage, ...]:
@@ -53,6 +70,13 @@ RECIPES: dict[tuple[str, int], tuple[Stage, ...]] = {
     ("accurate", 1): (*_levels(_WIDE, (40, 40, 0)), Stage(1, 15)),
     ("fast", 2): (replace(_MIND, iterations=60), _REMAPPED),
     ("accurate", 2): (_MIND, _REMAPPED, replace(_REMAPPED, radii=(4,))),
+}
+_STRUCTURES = replace(_MIND, factor=4, iterations=20, similarity="structures", structures=1.0)
+_BOTH = replace(_MIND, iterations=40, structures=0.5)
+#: Preset -> stages of a pair of two contrasts whose structures are known.
+KNOWN: dict[str, tuple[Stage, ...]] = {
+    "fast": (_STRUCTURES, replace(_BOTH, iterations=30), _REMAPPED),
+    "accurate": (_STRUCTURES, _BOTH, _REMAPPED, replace(_REMAPPED, radii=(4,))),
 }
 
 
@@ -96,10 +120,16 @@ class Options:
             raise InputError(f"refine_seconds: expected a positive number, got {self.seconds!r}")
 
 
-def stages_of(options: Options, contrasts: int) -> tuple[Stage, ...]:
-    """Return the recipe of a preset with the user's own window and smoothness in place."""
+def stages_of(options: Options, contrasts: int, structures: bool = False) -> tuple[Stage, ...]:
+    """Return the recipe of a preset with the user's own window and smoothness in place.
+
+    Args:
+        options: the user's.
+        contrasts: of the pair, 1 or 2.
+        structures: whether both images' are known; with one contrast they serve nothing.
+    """
     preset = "accurate" if options.preset == "auto" else options.preset
-    stages = RECIPES[preset, contrasts]
+    stages = KNOWN[preset] if structures and contrasts == 2 else RECIPES[preset, contrasts]
     if options.window is not None:
         stages = tuple(replace(stage, radii=(options.window,)) for stage in stages)
     if options.smoothness is not None:

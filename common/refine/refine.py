@@ -8,25 +8,23 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from common.refine.choice import contrasts_of
+from common.refine.choice import contrasts_of, weight_of
 from common.refine.compiled_descent import CompiledDescent, can_descend_compiled
 from common.refine.descent import Descent, Level, PlainDescent
 from common.refine.determinants import smallest_determinant
-from common.refine.levels import boxed, coarse_field, fields_at, landmarks_of, level_of
+from common.refine.levels import boxed, coarse_field, fields_at, landmarks_of, level_of, with_structures
 from common.refine.optimiser import FLOOR, descend
 from common.refine.options import Options, Stage, stages_of
-from common.refine.pair import Pair
+from common.refine.pair import Pair, without
 from common.refine.record import LevelRecord, Record
 from common.refine.region import foreground
 from common.refine.start import one_to_one, prepared_start
+from common.refine.structures import Describe
 from common.refine.symmetric import Half, SymmetricDescent, joined, mirrored
 from common.spatial import invert
 
 #: By how much the similarity from the network's field has to be larger for it to be the start.
 MARGIN = 0.005
-#: Between these shares of the similarity that refining the alignment gains, a network's field gets a say that rises
-#: from none to half. Two contrasts only.
-HEARD, EQUAL = 0.5, 0.6
 STARTS_IN_WORDS = {
     "affine": "the alignment alone",
     "network": "the network field",
@@ -54,15 +52,6 @@ class Refined:
     inverse_residual: Tensor | None = None
 
 
-def weight_of(share: float) -> float:
-    """The say of a network's field that brings this share of the refined alignment's gain in similarity.
-
-    >>> [round(weight_of(share), 2) for share in (-1.0, 0.5, 0.56, 0.7)]
-    [0.0, 0.0, 0.3, 0.5]
-    """
-    return 0.5 * min(max((share - HEARD) / (EQUAL - HEARD), 0.0), 1.0)
-
-
 def descent_of(level: Level) -> Half:
     """Return the level on the fastest path that its device has."""
     return CompiledDescent(level) if can_descend_compiled(level) else PlainDescent(level)
@@ -75,6 +64,7 @@ def refine(
     options: Options = Options(),  # noqa: B008 (frozen)
     inverse: bool = False,
     watch: Watch | None = None,
+    describe: Describe | None = None,
 ) -> Refined:
     """Refine a field on one pair.
 
@@ -84,6 +74,7 @@ def refine(
         options: see ``Options``.
         inverse: compute the inverse as well.
         watch: called after each iteration with the stage in words, the similarity and the smallest determinant.
+        describe: tells the structures of an image, for pairs of two contrasts.
 
     Returns:
         The field, one to one by the ten determinants (checked, ``record.smallest_determinant``) unless the preset is
@@ -101,7 +92,7 @@ def refine(
         ddf = torch.zeros_like(pair.fixed[:, :1]).repeat(1, 3, 1, 1, 1) if start is None else start
     else:
         deadline = float("inf") if options.seconds is None else began + options.seconds
-        ddf = _Refinement(pair, options, record, deadline, watch).run(start)
+        ddf = _Refinement(pair, options, record, deadline, watch).run(start, describe)
     record.smallest_determinant = smallest_determinant(ddf)
     result = Refined(ddf, record)
     if inverse:
@@ -119,12 +110,15 @@ class _Refinement:
     def __init__(self, pair: Pair, options: Options, record: Record, deadline: float, watch: Watch | None) -> None:
         self._grid, self._device = pair.fixed.shape[2:], pair.fixed.device
         self._options, self._record, self._deadline, self._watch = options, record, deadline, watch
-        self._work = boxed(pair, options.symmetric)
+        self._pair, self._work = pair, boxed(pair, options.symmetric)
         self._floor = SYMMETRIC_FLOOR if options.symmetric else FLOOR
 
-    def run(self, start: Tensor | None) -> Tensor:
+    def run(self, start: Tensor | None, describe: Describe | None) -> Tensor:
         """Return the refined field (1, 3, X, Y, Z)."""
-        stages = stages_of(self._options, self._contrasts())
+        contrasts = self._contrasts()
+        if contrasts == 2 and describe is not None and self._options.similarity == "auto":
+            self._look_for_structures(describe)
+        stages = stages_of(self._options, contrasts, self._work.structures is not None)
         whole = torch.zeros(1, 3, *self._grid, device=self._device)
         candidates = {"affine": whole}
         if self._options.symmetric:
@@ -163,6 +157,16 @@ class _Refinement:
         self._record.reasons.append(reason)
         return self._record.contrasts
 
+    def _look_for_structures(self, describe: Describe) -> None:
+        pair = self._pair
+        images = (without(pair.moving[:, :1], pair.moving_mask), without(pair.fixed[:, :1], pair.fixed_mask))
+        found = [describe(image) for image in images]
+        if found[0] is not None and found[1] is not None:
+            self._work = with_structures(self._work, found[0], found[1])
+            self._record.reasons.append(f"structures: moving {found[0].word}; fixed {found[1].word}")
+        else:
+            self._record.reasons.append("structures: not told in both images, MIND-SSC takes their place")
+
     def _choose(
         self, candidates: dict[str, Tensor], stages: tuple[Stage, ...]
     ) -> tuple[str, Tensor | None, tuple[Stage, ...]]:
@@ -199,7 +203,8 @@ class _Refinement:
         """Refine the alignment on the coarse levels, and go towards the network's field as far as that fits as well.
 
         Two fields of one pair that were found by other means err in other places: half-way between them both errors
-        are smaller, if they are alike. Where the network's field fits better, the refinement starts from it anew.
+        are smaller, if they are alike. Where the network's field fits better, the refinement starts from it anew. With
+        structures known there is nothing in between.
         """
         change, refined = self._coarse(coarse, candidates["affine"])
         network = self._similarity(coarse[-1], candidates["network"])
@@ -208,7 +213,9 @@ class _Refinement:
         else:
             alone = self._similarity(coarse[-1], candidates["affine"])
         share = (network - alone) / max(refined - alone, 1e-9)
-        say = 0.5 if self._options.start == "mean" else weight_of(share)
+        # Where structures are known, the middle of both was worse than the alignment refined with them.
+        known = self._work.structures is not None
+        say = 0.5 if self._options.start == "mean" else 0.0 if known else weight_of(share)
         self._record.reasons.append(
             f"at {coarse[-1].factor} voxels the network's field brings {100 * share:.0f} % of the similarity that "
             f"refining the alignment does, and gets {100 * say:.0f} % of the say"
@@ -236,7 +243,7 @@ class _Refinement:
         """Run one stage; return the change so far on its grid, and the similarity at its end."""
         began = time.perf_counter()
         descent = self._descent(stage, start, change)
-        watch, words = self._watch, stage_words(stage)
+        watch, words = self._watch, stage.words
         course = descend(
             descent,
             stage.iterations,
@@ -280,9 +287,3 @@ class _Refinement:
         if marks is not None:
             before, after = (float(marks.error(field[0]).mean()) for field in (begin, end))
             self._record.landmark_error = {"before": before, "after": after}
-
-
-def stage_words(stage: Stage) -> str:
-    """A stage as the record and the progress bar name it."""
-    name = {"correlation": "local correlation", "mind": "MIND-SSC", "remapped": "remapped local correlation"}
-    return f"{name[stage.similarity]} at {stage.factor} voxel{'s' if stage.factor > 1 else ''}"

@@ -32,6 +32,12 @@ class Box:
             volumes = volumes.index_select(axis + 2, index)
         return volumes
 
+    def coarser(self, factor: int) -> "Box":
+        """The same box on a grid whose voxels are ``factor`` times as large; its first indices have to divide."""
+        x, y, z = (first // factor for first in self.first)
+        a, b, c = (size // factor for size in self.size)
+        return Box((x, y, z), (a, b, c))
+
     def paste(self, part: Tensor, volumes: Tensor) -> Tensor:
         """Return a copy of (B, C, X, Y, Z) in which the box holds ``part``, as far as it lies in the grid."""
         out = volumes.clone()
@@ -50,15 +56,18 @@ def foreground(images: Tensor) -> Tensor:
     return torch.from_numpy(np.any(masks, axis=0))[None, None].to(images.device)
 
 
-def box_around(mask: Tensor, margin: int, multiple: int) -> Box:
-    """Return the smallest box around a mask (1, 1, X, Y, Z) with a margin and sides that ``multiple`` divides."""
+def box_around(mask: Tensor, margin: int, multiple: int, step: int = 1) -> Box:
+    """Return the smallest box around a mask (1, 1, X, Y, Z) with a margin and sides that ``multiple`` divides.
+
+    Its first indices are multiples of ``step``, which divides ``multiple``.
+    """
     first, size = [], []
     for axis in range(3):
         others = [d + 2 for d in range(3) if d != axis]
         index = mask.amax(dim=others, keepdim=True).flatten().nonzero().flatten()
         low, high = (int(index[0]), int(index[-1]) + 1) if len(index) else (0, mask.shape[axis + 2])
-        span = -(-(high - low + 2 * margin) // multiple) * multiple
-        first.append(low - (span - (high - low)) // 2)
+        span = -(-(high - low + 2 * (margin + step - 1)) // multiple) * multiple
+        first.append((low - (span - (high - low)) // 2) // step * step)
         size.append(span)
     return Box((first[0], first[1], first[2]), (size[0], size[1], size[2]))
 

@@ -3,13 +3,18 @@
 import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from common.refine import Options, Pair, refine
+from common.geometry.affines import spacing_of
+from common.refine import Describe, Options, Pair, refine
 from common.registration.clock import end_network, stage
+from common.registration.structures import structures_of
+from common.switches import switch
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +34,7 @@ class RefineFieldd(Transform):
         smoothness: standard deviation of the field's smoothing, voxels; ``None`` is the recipe's.
         symmetric: treat both images alike.
         seconds: no iteration begins after this time; ``None`` for no bound.
+        structures: with two contrasts, let the anatomy network tell what lies where in both images.
 
     Raises:
         InputError: see ``common.refine.Options``.
@@ -43,8 +49,10 @@ class RefineFieldd(Transform):
         smoothness: float | None = None,
         symmetric: bool = False,
         seconds: float | None = None,
+        structures: bool | str = True,
     ) -> None:
         self.options = Options(str(preset), similarity, start, window, smoothness, symmetric, seconds)
+        self.structures = switch(structures, "refine_structures")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the dictionary with the refined ``pred``."""
@@ -65,9 +73,16 @@ class RefineFieldd(Transform):
             pred = torch.as_tensor(out["pred"]).as_subclass(torch.Tensor).float()
             masks = torch.as_tensor(out["counted"])[:, None, None].to(pred.device) if "counted" in out else (None, None)
             pair = Pair(*image[:, None, None].to(pred.device), *masks)
-            refined = refine(pair, None if options.start == "affine" else self._start(pred), options)
+            start = None if options.start == "affine" else self._start(pred)
+            refined = refine(pair, start, options, describe=self._describe(out["image"]))
             out["pred"], out["refinement"] = refined.ddf[0], refined.record.as_dict()
         return out
+
+    def _describe(self, image: torch.Tensor) -> Describe | None:
+        """Who tells structures on this grid; nobody where the size of its voxels is not known."""
+        if not self.structures or not isinstance(image, MetaTensor):
+            return None
+        return partial(structures_of, spacing=float(spacing_of(image.affine.numpy())[0]))
 
     def _start(self, pred: torch.Tensor) -> torch.Tensor | None:
         """The network's field (1, 3, x, y, z), or nothing where it is no field."""
