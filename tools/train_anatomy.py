@@ -1,4 +1,4 @@
-"""``python -m tools train_anatomy``: train the network that tells a brain's structures in any contrast."""
+"""``python -m tools train_anatomy``: train the network that tells a brain's structures."""
 
 import copy
 import math

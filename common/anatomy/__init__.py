@@ -1,4 +1,4 @@
-"""Which structure of the brain lies where, whatever the contrast: what an image shows, told by a network."""
+"""Which structure of the brain lies where in an image, T1 or CT, told by a network."""
 
 from common.anatomy.description import Described, describe
 from common.anatomy.network import SPACING, anatomy_network

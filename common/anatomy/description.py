@@ -136,7 +136,8 @@ def _window(inside: Tensor) -> list[tuple[int, int]]:
 def _probabilities(part: Tensor) -> Tensor:
     """(1, 1, x, y, z) -> (1, 18, x, y, z), in bfloat16 where the processor computes in it."""
     network = trained_network().to(part.device)
-    quick = part.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    quick = part.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    quick = quick and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     with torch.autocast(part.device.type, torch.bfloat16, enabled=quick):
         scores = network(part).float()
     return scores.softmax(dim=1)

@@ -1,8 +1,8 @@
-"""The network that tells a brain's structures in any contrast, and its weights, which come with the package.
+"""The network that tells a brain's structures in several contrasts, and its weights, which come with the package.
 
 Source of the idea: Billot et al., "SynthSeg", MedIA 2023: a U-Net that has seen label maps painted in random contrasts
-works on contrasts that it has never seen. The network is MONAI's; the weights are this project's own, trained on the
-kit's fourteen training subjects (``python -m tools train_anatomy``, docs/anatomy.md).
+works on others. The network is MONAI's; the weights are this project's own, trained on the kit's fourteen training
+subjects (``python -m tools train_anatomy``). They know T1 and CT-like images, not every contrast: docs/anatomy.md.
 """
 
 import hashlib

@@ -80,7 +80,7 @@ def _protocol(record: Mapping[str, Any]) -> str:
         f"of {shape} voxels of {spacing} mm, {record['processor']}, {record['cores']} cores that the processes share, "
         f"no GPU, one run each. `{record['bundle']}` is `python -m tools cohort` with {options}: reading, brain "
         "extraction where there is a skull, alignment, network, refinement, measures, files and thumbnails. Overlap: "
-        "the next pair is read and aligned, and the last one written, meanwhile (`--overlap true`, the default). "
+        "the next pair is read and aligned, and the last one written, meanwhile (`--overlap true`). "
         + (f"{peers}; of these the deformable stage alone, no alignment, no measures, no pictures. " if peers else "")
         + "Everything from the start of the command to its end counts. Memory is resident; "
         f"that of all processes counts shared pages for each of them. {versions}.\n\n    {record['command']}"

@@ -45,8 +45,8 @@ def cohort(
         workers: processes on this machine, which share its cores.
         check_disk: estimate the disk that is needed and refuse to begin where it is not there.
         overwrite: register all of it again.
-        options: keys of inference.json, such as --report true, --refine fast; --overlap is true here: the next pair is
-            read and the last one written beside the present one.
+        options: keys of inference.json, such as --report true, --refine fast; --overlap, which reads the next pair and
+            writes the last one beside the present one, is true here where a process has a GPU or more than one core.
 
     Raises:
         InputError: something that is given cannot be used, or pairs failed.
@@ -66,7 +66,10 @@ def register_all(
     Raises:
         InputError: nothing can be registered, see ``cohort``.
     """
-    options = {"overlap": True} | options | _device(options)
+    threads = max(1, (os.cpu_count() or 1) // (workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    device = _device(options)
+    # Where every core has a process already, a second one beside it only waits (docs/scale.md).
+    options = {"overlap": threads > 1 or bool(device)} | options | device
     mine = replace(mine, settings=Bundle(bundle).check(sample_pair(), mine.folder, **options))
     if overwrite:
         for pair in mine.pairs:
@@ -77,7 +80,6 @@ def register_all(
     print(f"{len(mine.pairs)} pairs, {len(done)} finished before", flush=True)
     if check_disk and waiting:
         print(room_for(mine, waiting), flush=True)
-    threads = max(1, (os.cpu_count() or 1) // (workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     todo = [pair for pair in mine.pairs if pair["name"] not in done or lacks_pictures(mine, pair, options)]
     run([Work(mine.of(shard(todo, n, workers)), bundle, options, threads) for n in range(workers)])
 

@@ -156,3 +156,17 @@ def test_a_result_that_cannot_be_written_is_said_and_the_others_are_there(tmp_pa
     with pytest.raises(InputError, match=r"1 of 3 pairs failed \(pair1\), the first one since: .*pair1"):
         cohort(datalist, output, tiny, overlap=True)
     assert set(stamps(output)) == {"pair0", "pair2"}
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "given", "expected"), [(4, 4, {}, False), (4, 2, {}, True), (4, 2, {"overlap": False}, False)]
+)
+def test_pairs_overlap_where_a_process_has_more_than_one_core(
+    tmp_path, tiny, monkeypatch, cores, workers, given, expected
+):
+    jobs = []
+    monkeypatch.setattr("tools.cohort.command.run", jobs.extend)
+    monkeypatch.setattr("tools.cohort.command.os.cpu_count", lambda: cores)
+    with pytest.raises(InputError, match="pairs failed"):  # nothing was run
+        cohort(make_list(tmp_path, 1), tmp_path / "out", tiny, workers=workers, **given)
+    assert {job.options["overlap"] for job in jobs} == {expected}
