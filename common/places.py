@@ -1,5 +1,6 @@
-"""Where bundles lie and how one is found by its name; imported in no time, PyTorch is not needed for it."""
+"""Where bundles lie, how one is found by its name, and files that are known by their hash; needs no PyTorch."""
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -57,3 +58,27 @@ def find_bundle(bundle: str | Path) -> Path:
         f"download {bundle}, or its zip is unpacked into {user_folder()} (or into the folder that {FOLDER_VARIABLE} "
         "names); register --bundle none needs none"
     )
+
+
+def read_known(path: Path, digest: str, what: str, advice: str = "") -> bytes:
+    """The content of a file, if it is the one that is known: what was hashed is what is returned.
+
+    Args:
+        path: the file.
+        digest: its SHA-256.
+        what: the file in the errors' words.
+        advice: what follows where it is another one.
+
+    Raises:
+        InputError: there is no such file, or it is another one.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: expected {what}, got: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise InputError(
+            f"{path}: expected {what} (SHA-256 {digest[:12]}...), got another file ({found[:12]}...){advice}"
+        )
+    return content

@@ -15,6 +15,7 @@ from common.anatomy import SPACING, STRUCTURES, anatomy_network, channels_of
 from common.anatomy.description import normalised
 from common.data.datalist import file_entries, read_section
 from common.errors import InputError
+from common.metrics.overlap import dice_per_structure, mean_ignoring_nan
 from common.training.anatomy import AnatomySamples, anatomy_loss
 from common.training.config import identifiers_of
 from common.training.grid import TrainingGrid
@@ -126,10 +127,6 @@ def _scores(network: nn.Module, pairs: ValidationPairs, channels: Tensor, device
             with torch.autocast(device.type, torch.bfloat16):
                 found = network(normalised(image)[None, None].to(device))[0].argmax(dim=0).cpu()
             truth = channels[pair[f"{side}_label"][0].long()]
-            dice = [_dice(found == k, truth == k) for k in range(1, len(STRUCTURES) + 1)]
-            by_kind.setdefault(f"{pair['kind']} {side}", []).append(sum(dice) / len(dice))
-    return ", ".join(f"{kind} {sum(values) / len(values):.3f}" for kind, values in sorted(by_kind.items()))
-
-
-def _dice(first: Tensor, second: Tensor) -> float:
-    return float(2 * (first & second).sum() / (first.sum() + second.sum()).clamp_min(1))
+            dice = dice_per_structure(truth.numpy(), found.numpy(), range(1, len(STRUCTURES) + 1))
+            by_kind.setdefault(f"{pair['kind']} {side}", []).append(mean_ignoring_nan(list(dice.values())))
+    return ", ".join(f"{kind} {mean_ignoring_nan(values):.3f}" for kind, values in sorted(by_kind.items()))

@@ -5,7 +5,6 @@ works on others. The network is MONAI's; the weights are this project's own, tra
 subjects (``python -m tools train_anatomy``). They know T1 and CT-like images, not every contrast: docs/anatomy.md.
 """
 
-import hashlib
 import io
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from monai.networks.nets import BasicUNet
 from torch import nn
 
 from common.anatomy.structures import STRUCTURES
-from common.errors import InputError
+from common.places import read_known
 
 WEIGHTS = Path(__file__).with_name("weights.pt")
 #: SHA-256 of the weights that the figures in docs/anatomy.md were measured with.
@@ -38,13 +37,7 @@ def trained_network() -> nn.Module:
     Raises:
         InputError: the file is missing, or another one.
     """
-    try:
-        content = WEIGHTS.read_bytes()
-    except OSError as error:
-        raise InputError(f"{WEIGHTS}: expected the weights of the anatomy network, got: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != DIGEST:
-        raise InputError(f"{WEIGHTS}: expected the weights {DIGEST[:12]}..., got another file ({found[:12]}...)")
+    content = read_known(WEIGHTS, DIGEST, "the weights of the anatomy network")
     network = anatomy_network()
     network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     return network.eval().requires_grad_(False)

@@ -5,7 +5,6 @@ is what is loaded: a file that is not the one of the pinned version is refused, 
 without its graphical interface is imported.
 """
 
-import hashlib
 import importlib.util
 import io
 from functools import cache
@@ -16,7 +15,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import InputError
+from common import places
 from common.geometry.affines import Array
 
 #: What to install where it is missing; the version whose networks are known.
@@ -70,14 +69,5 @@ def read_known(path: Path, digest: str) -> io.BytesIO:
     Raises:
         InputError: there is no such file, or it is another one.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: expected deepbet's network of version {VERSION}, got: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise InputError(
-            f"{path}: expected deepbet's network of version {VERSION} (SHA-256 {digest[:12]}...), got another file "
-            f"({found[:12]}...); install it anew: {EXTRA}"
-        )
-    return io.BytesIO(content)
+    what = f"deepbet's network of version {VERSION}"
+    return io.BytesIO(places.read_known(path, digest, what, f"; install it anew: {EXTRA}"))

@@ -83,7 +83,9 @@ def test_only_the_weights_that_are_known_are_loaded(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"expected the weights of the anatomy network, got: No such file"):
             module.trained_network()
         (tmp_path / "weights.pt").write_bytes(b"something else")
-        with pytest.raises(InputError, match=rf"expected the weights {module.DIGEST[:12]}\.\.\., got another file"):
+        with pytest.raises(
+            InputError, match=rf"of the anatomy network \(SHA-256 {module.DIGEST[:12]}\.\.\.\), got another file"
+        ):
             module.trained_network()
     finally:
         module.trained_network.cache_clear()
